@@ -1,0 +1,46 @@
+# Two commands matter: `make demo` and `make test`. Both install what is missing, build, and run.
+# Everything here only calls the scripts; CONTRIBUTING.md tells how to run parts of it.
+
+.PHONY: all build setup demo test bench lint format asan valgrind clean
+
+all: build
+
+setup:
+	@scripts/setup.sh test
+
+build:
+	@scripts/build.sh
+
+demo:
+	@scripts/setup.sh demo
+	@scripts/build.sh
+	@scripts/lua.sh examples/fetch_all.lua
+
+test: setup build
+	@scripts/test.sh
+
+# make bench ARGS=--peers
+bench:
+	@scripts/setup.sh bench
+	@scripts/build.sh
+	@python3 bench/run.py $(ARGS)
+
+lint: setup
+	@scripts/lint.sh
+
+format:
+	@scripts/format.sh
+
+# The specs and the conformance scenarios under ASan, UBSan and the leak check (Linux, gcc).
+asan:
+	@scripts/setup.sh ci
+	@scripts/asan.sh
+
+# A few scenarios under valgrind.
+valgrind:
+	@scripts/setup.sh ci
+	@scripts/build.sh
+	@scripts/valgrind.sh
+
+clean:
+	rm -rf build build-*

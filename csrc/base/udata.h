@@ -1,0 +1,67 @@
+/* Helpers for userdata and metatables, and for messages about wrong arguments.
+ *
+ * Every Lua-visible function of the module is a closure: upvalue 1 is the loop (a full userdata), and
+ * for methods upvalue 2 is the metatable of their class, so that `self` is checked without a look-up. */
+#ifndef LUAWAIT_BASE_UDATA_H
+#define LUAWAIT_BASE_UDATA_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#if defined(__GNUC__)
+#define LW_LIKELY(x) __builtin_expect(!!(x), 1)
+#define LW_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#else
+#define LW_LIKELY(x) (x)
+#define LW_UNLIKELY(x) (x)
+#endif
+
+/* Makes a class: pushes a metatable called `name` whose __index is a table of `methods`, and which also holds
+ * `meta` (both may be NULL). The loop userdata must stand at the absolute index `loop`. */
+void lw_class(lua_State *L, int loop, const char *name, const luaL_Reg *methods, const luaL_Reg *meta);
+
+/* Adds methods to the class whose metatable is on the top. */
+void lw_add_methods(lua_State *L, int loop, const luaL_Reg *methods);
+
+/* Adds a function that makes objects of the class whose metatable is on the top, to the table below that. */
+void lw_add_constructor(lua_State *L, int loop, const char *name, lua_CFunction fn);
+
+/* Puts the table of methods of the class whose metatable is on the top into the table below that, as `key`: the Lua side of
+ * the module adds to it. */
+void lw_export_methods(lua_State *L, const char *key);
+
+/* As luaL_setfuncs with the loop as upvalue, into the table on the top. */
+void lw_setfuncs(lua_State *L, int loop, const luaL_Reg *funcs);
+
+/* Is the value at `arg` a userdata with exactly this metatable (as lua_topointer tells it)? Its block, or NULL. */
+void *lw_test(lua_State *L, int arg, const void *metatable);
+
+/* `self` of a method: argument 1, an object of the class in upvalue 2; an argument error otherwise. */
+void *lw_self(lua_State *L);
+
+/* As luaL_argerror and its kin, but the function always goes by its short name ('sleep'), also when it was called by pcall. */
+int lw_argerror(lua_State *L, int arg, const char *complaint);
+int lw_typeerror(lua_State *L, int arg, const char *expected);
+void lw_check_any(lua_State *L, int arg);
+void lw_check_type(lua_State *L, int arg, int type);
+lua_Number lw_check_number(lua_State *L, int arg);
+lua_Integer lw_check_integer(lua_State *L, int arg);
+const char *lw_check_string(lua_State *L, int arg, size_t *length);
+
+/* Pops a function; pushes its name in the loaded modules, as "table.sort". Returns 0, and pushes nothing, if it is in none. */
+int lw_push_global_name(lua_State *L);
+
+/* The optional table of options at `arg`: an argument error for anything but nil and tables. */
+int lw_has_options(lua_State *L, int arg);
+
+/* Pushes what the options at `arg` hold under `key` (nil without options) and returns its type; an argument error when it
+ * is neither nil nor of the Lua type `type`. */
+int lw_option(lua_State *L, int arg, const char *key, int type);
+
+/* Pushes "name@file.lua:12" for the function at `index`; `name` may be NULL. */
+void lw_push_function_name(lua_State *L, int index, const char *name);
+
+/* Is the value at `arg` something that can be called? */
+int lw_callable(lua_State *L, int arg);
+
+#endif

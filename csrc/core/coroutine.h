@@ -1,0 +1,29 @@
+/* Coroutines as asyncio means them: what calling an async function returns. A function and its arguments, not started, to be
+ * awaited (a call in the awaiting task) or made a task, once. */
+#ifndef LUAWAIT_CORE_COROUTINE_H
+#define LUAWAIT_CORE_COROUTINE_H
+
+#include "core/loop.h"
+
+/* Raises RuntimeError if the value at `index` is a Coroutine that was used before. */
+void lw_check_unused(lua_State *L, lw_Loop *loop, int index);
+
+/* The Coroutine at `index` (or any other value, then nothing happens) is used now. */
+void lw_use_coroutine(lua_State *L, lw_Loop *loop, int index);
+
+/* Is the value at `index` a Coroutine that was used? */
+int lw_is_used_coroutine(lua_State *L, const lw_Loop *loop, int index);
+
+/* Pushes what a task for the awaitable at `index` runs: a function without arguments or a Coroutine. */
+void lw_push_task_body(lua_State *L, lw_Loop *loop, int index);
+
+/* Pushes the function of such a body, at absolute index `index`, and its arguments; returns their number. */
+int lw_push_body(lua_State *L, int index);
+
+/* Pushes "fetch@file.lua:3" for the function at `index`, with the name that its async function was called by. */
+void lw_push_known_name(lua_State *L, lw_Loop *loop, int index);
+
+/* Adds async, begin and define_await to the table on the top. */
+void lw_open_coroutine(lua_State *L, int loop_index, lw_Loop *loop);
+
+#endif

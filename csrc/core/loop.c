@@ -1,0 +1,405 @@
+#include "core/loop.h"
+
+#include <lauxlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/error.h"
+
+/* The registry holds the loop userdata under the address of this. */
+static const char LOOP = 0;
+
+enum {
+  TURN_NS = 1000000, /* one go at the ready queue, before I/O gets its chance again */
+  CHECK_STEPS = 64,  /* steps between two looks at the clock */
+  MS = 1000000       /* nanoseconds */
+};
+
+lw_Loop *lw_loop_of(lua_State *L) {
+  lw_Loop *loop;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &LOOP);
+  loop = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return loop;
+}
+
+lw_Loop *lw_running_loop(lua_State *L) {
+  lw_Loop *loop = lw_loop(L);
+  if (LW_UNLIKELY(loop->L == NULL)) lw_error_raise(L, LW_RUNTIME_ERROR, "no running event loop");
+  return loop;
+}
+
+uint64_t lw_now(const lw_Loop *loop) {
+  (void)loop;
+  return uv_hrtime();
+}
+
+/* ---- what is kept alive ---- */
+
+uint32_t lw_anchor(lua_State *L, lw_Loop *loop, int index) {
+  uint32_t slot = loop->free_slot;
+  index = lua_absindex(L, index);
+  lw_push_ref(L, loop, LW_REF_ANCHORS);
+  if (slot != 0) {
+    lua_rawgeti(L, -1, slot);
+    loop->free_slot = (uint32_t)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    lua_pushvalue(L, index);
+    lua_rawseti(L, -2, slot);
+  } else {
+    lua_pushvalue(L, index);
+    lua_rawseti(L, -2, loop->slots + 1);
+    slot = ++loop->slots;
+  }
+  lua_pop(L, 1);
+  return slot;
+}
+
+void lw_unanchor(lua_State *L, lw_Loop *loop, uint32_t slot) {
+  lw_push_ref(L, loop, LW_REF_ANCHORS);
+  lua_pushinteger(L, loop->free_slot);
+  lua_rawseti(L, -2, slot);
+  loop->free_slot = slot;
+  lua_pop(L, 1);
+}
+
+void lw_push_anchored(lua_State *L, const lw_Loop *loop, uint32_t slot) {
+  lw_push_ref(L, loop, LW_REF_ANCHORS);
+  lua_rawgeti(L, -1, slot);
+  lua_remove(L, -2);
+}
+
+void lw_note_set(lua_State *L, lw_Loop *loop, int index, const char *key) {
+  index = lua_absindex(L, index);
+  lw_push_ref(L, loop, LW_REF_NOTES);
+  lua_pushvalue(L, index);
+  if (lua_rawget(L, -2) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, index);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, -4);
+  }
+  lua_pushvalue(L, -3);
+  lua_setfield(L, -2, key);
+  lua_pop(L, 3);
+}
+
+int lw_note_get(lua_State *L, lw_Loop *loop, int index, const char *key) {
+  index = lua_absindex(L, index);
+  lw_push_ref(L, loop, LW_REF_NOTES);
+  lua_pushvalue(L, index);
+  if (lua_rawget(L, -2) == LUA_TTABLE)
+    lua_getfield(L, -1, key);
+  else
+    lua_pushnil(L);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+  return lua_type(L, -1);
+}
+
+/* ---- reports ---- */
+
+static void add_field(lua_State *L, int report, const char *key, int as_text) {
+  if (lua_getfield(L, report, key) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
+  }
+  if (as_text) lw_error_text(L, -1);
+  lua_pushfstring(L, "%s\n  %s", lua_tostring(L, report + 1), lua_tostring(L, -1));
+  lua_replace(L, report + 1);
+  lua_settop(L, report + 1);
+}
+
+/* The default exception handler: one paragraph on stderr. */
+static int write_report(lua_State *L) {
+  lua_settop(L, 1);
+  lua_getfield(L, 1, "message");
+  lua_pushfstring(L, "luawait: %s", lua_tostring(L, -1));
+  lua_replace(L, 2);
+  add_field(L, 1, "error", 1);
+  add_field(L, 1, "traceback", 0);
+  add_field(L, 1, "created_at", 0);
+  lua_writestringerror("%s\n", lua_tostring(L, 2));
+  return 0;
+}
+
+static void write_by_default(lua_State *L, int report) {
+  lua_pushcfunction(L, write_report);
+  lua_pushvalue(L, report);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
+}
+
+/* Pops the error of the exception handler. */
+static void report_handler_error(lua_State *L) {
+  int error = lua_gettop(L);
+  lua_createtable(L, 0, 2);
+  lua_pushliteral(L, "error in the exception handler");
+  lua_setfield(L, -2, "message");
+  lua_pushvalue(L, error);
+  lua_setfield(L, -2, "error");
+  write_by_default(L, error + 1);
+  lua_settop(L, error - 1);
+}
+
+void lw_report(lua_State *L, lw_Loop *loop) {
+  int report = lua_gettop(L);
+  luaL_checkstack(L, 8, NULL);
+  lw_push_ref(L, loop, LW_REF_HANDLER);
+  if (lua_isnil(L, -1)) {
+    write_by_default(L, report);
+  } else {
+    lua_pushvalue(L, report);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+      report_handler_error(L);
+      write_by_default(L, report);
+    }
+  }
+  lua_settop(L, report - 1);
+}
+
+int lw_traceback(lua_State *L) {
+  lw_Loop *loop = lw_loop_of(L);
+  if (lw_error_is(L, 1, LW_CANCELLED_ERROR)) return 1;
+  luaL_checkstack(L, 4, NULL);
+  lw_push_ref(L, loop, LW_REF_TRACEBACKS);
+  lua_pushthread(L);
+  luaL_traceback(L, L, NULL, 1);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+  return 1;
+}
+
+void lw_take_traceback(lua_State *L, lw_Loop *loop, lua_State *co) {
+  lw_push_ref(L, loop, LW_REF_TRACEBACKS);
+  lua_pushthread(co);
+  if (co != L) lua_xmove(co, L, 1);
+  lua_pushvalue(L, -1);
+  lua_rawget(L, -3);
+  lua_insert(L, -3);
+  lua_pushnil(L);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
+void lw_report_error(lua_State *L, lw_Loop *loop, const char *message) {
+  lua_createtable(L, 0, 3);
+  lua_insert(L, -2);
+  lua_setfield(L, -2, "error");
+  lua_pushstring(L, message);
+  lua_setfield(L, -2, "message");
+  lw_take_traceback(L, loop, L);
+  lua_setfield(L, -2, "traceback");
+  lw_report(L, loop);
+}
+
+/* ---- deadlines ---- */
+
+int lw_timer_start(lw_Loop *loop, lw_Timed *timed, uint64_t deadline) {
+  lw_timer_stop(loop, timed);
+  return lw_heap_push(&loop->timers, deadline, &timed->timer);
+}
+
+void lw_timer_stop(lw_Loop *loop, lw_Timed *timed) {
+  if (lw_heap_contains(&timed->timer)) lw_heap_remove(&loop->timers, &timed->timer);
+}
+
+static void on_timer(uv_timer_t *timer) {
+  lw_Loop *loop = timer->data;
+  uint64_t now = lw_now(loop);
+  loop->armed = 0;
+  while (loop->timers.count > 0 && loop->timers.entries[0].key <= now) {
+    lw_Timed *timed = LW_CONTAINER(loop->timers.entries[0].node, lw_Timed, timer);
+    lw_heap_remove(&loop->timers, &timed->timer);
+    loop->classes[timed->node.type].due(loop, timed);
+  }
+}
+
+/* Sets the uv_timer for the earliest deadline, rounded up to the next millisecond: so many sleeps share one wake-up, and
+ * none ends early. */
+static void arm(lw_Loop *loop) {
+  uint64_t due;
+  if (loop->timers.count == 0) {
+    if (loop->armed != 0) uv_timer_stop(&loop->timer);
+    loop->armed = 0;
+    return;
+  }
+  uv_update_time(&loop->uv); /* libuv counts its poll from the cached time, which is stale after a long turn */
+  due = (loop->timers.entries[0].key + MS - 1) / MS;
+  if (due == loop->armed) return;
+  loop->armed = due;
+  uv_timer_start(&loop->timer, on_timer, due > uv_now(&loop->uv) ? due - uv_now(&loop->uv) : 0, 0);
+}
+
+/* ---- the ready queue ---- */
+
+static void on_idle(uv_idle_t *idle) { (void)idle; }
+
+void lw_ready(lw_Loop *loop, lw_Node *node) {
+  if (loop->ready.first == NULL && !loop->draining && loop->open) uv_idle_start(&loop->idle, on_idle);
+  lw_list_push(&loop->ready, &node->link);
+}
+
+/* Runs under lua_pcall; what it lets through is a memory error of the loop's own, never one of a user's function. */
+static int drain(lua_State *L) {
+  lw_Loop *loop = lua_touserdata(L, 1);
+  uint64_t start = lw_now(loop);
+  unsigned count = 0;
+  lw_Link *link;
+  while (loop->stop == 0 && (link = lw_list_pop(&loop->ready)) != NULL) {
+    lw_Node *node = LW_CONTAINER(link, lw_Node, link);
+    loop->stepping = node;
+    loop->classes[node->type].run(loop, node);
+    if (++count % CHECK_STEPS == 0 && lw_now(loop) - start > TURN_NS) break;
+  }
+  loop->stepping = NULL;
+  return 0;
+}
+
+void lw_loop_turn(lw_Loop *loop) {
+  lua_State *L = loop->L;
+  if (loop->ready.first != NULL) {
+    loop->draining = 1;
+    lua_pushcfunction(L, drain);
+    lua_pushlightuserdata(L, loop);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+      loop->classes[loop->stepping->type].abort(loop, loop->stepping);
+      loop->stepping = NULL;
+      lua_pop(L, 1);
+    }
+    loop->draining = 0;
+  }
+  arm(loop);
+  if (loop->stop != 0) uv_stop(&loop->uv);
+  if (loop->ready.first != NULL)
+    uv_idle_start(&loop->idle, on_idle);
+  else
+    uv_idle_stop(&loop->idle);
+}
+
+static void on_prepare(uv_prepare_t *prepare) { lw_loop_turn(prepare->data); }
+
+static void on_check(uv_check_t *check) {
+  lw_Loop *loop = check->data;
+  if (loop->ready.first != NULL) lw_loop_turn(loop);
+}
+
+/* ---- debug mode ---- */
+
+static uint64_t cpu_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void lw_debug_begin_step(lw_Loop *loop) {
+  loop->step_wall = uv_hrtime();
+  loop->step_cpu = cpu_ns();
+}
+
+/* A slow step by the clock may be one that was not let run: the CPU time tells. */
+void lw_debug_end_step(lw_Loop *loop) {
+  lua_State *L = loop->L;
+  double wall = (double)(uv_hrtime() - loop->step_wall) / 1e9, cpu = (double)(cpu_ns() - loop->step_cpu) / 1e9;
+  int report = lua_gettop(L) + 1;
+  if (wall < loop->slow_callback) return;
+  lua_createtable(L, 0, 2);
+  lw_push_anchored(L, loop, loop->stepping->slot);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, report, lw_test(L, -1, loop->metatables[LW_REF_TASK]) != NULL ? "task" : "handle");
+  luaL_tolstring(L, -1, NULL);
+  lua_pushfstring(L, "%s took %f s (%f s of CPU time) without waiting", lua_tostring(L, -1), wall, cpu);
+  lua_setfield(L, report, "message");
+  lua_settop(L, report);
+  lw_report(L, loop);
+}
+
+/* ---- opening and closing ---- */
+
+void lw_loop_open(lua_State *L, lw_Loop *loop) {
+  int err;
+  if (loop->open) return;
+  err = uv_loop_init(&loop->uv);
+  if (err != 0) {
+    lw_error_push_os(L, err, "uv_loop_init", NULL, NULL);
+    lua_error(L);
+  }
+  uv_prepare_init(&loop->uv, &loop->prepare);
+  uv_check_init(&loop->uv, &loop->check);
+  uv_idle_init(&loop->uv, &loop->idle);
+  uv_timer_init(&loop->uv, &loop->timer);
+  loop->uv.data = loop->prepare.data = loop->check.data = loop->idle.data = loop->timer.data = loop;
+  uv_prepare_start(&loop->prepare, on_prepare);
+  uv_check_start(&loop->check, on_check);
+  uv_unref((uv_handle_t *)&loop->prepare);
+  uv_unref((uv_handle_t *)&loop->check);
+  loop->armed = 0;
+  loop->last_id = 0;
+  loop->interrupts = 0;
+  loop->stop = 0;
+  loop->open = 1;
+}
+
+static void close_handle(uv_handle_t *handle, void *arg) {
+  lw_Loop *loop = arg;
+  if (uv_is_closing(handle)) return;
+  if (handle->data == loop)
+    uv_close(handle, NULL);
+  else
+    loop->close_handle(handle);
+}
+
+void lw_loop_close(lw_Loop *loop) {
+  if (!loop->open) return;
+  loop->open = 0;
+  uv_walk(&loop->uv, close_handle, loop);
+  while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0) continue; /* close callbacks, and requests in flight */
+  uv_loop_close(&loop->uv);
+  lw_heap_free(&loop->timers);
+}
+
+/* The state is being closed: nothing of Lua's may be called or trusted any more but the memory of the userdata. */
+static int loop_gc(lua_State *L) {
+  lw_Loop *loop = lua_touserdata(L, 1);
+  loop->stop_monitor(loop);
+  if (loop->L == NULL) lw_loop_close(loop);
+  return 0;
+}
+
+void lw_set_ref(lua_State *L, lw_Loop *loop, lw_Ref ref) { loop->refs[ref] = luaL_ref(L, LUA_REGISTRYINDEX); }
+
+void lw_set_metatable_ref(lua_State *L, lw_Loop *loop, lw_Ref ref) {
+  loop->metatables[ref] = lua_topointer(L, -1);
+  lw_set_ref(L, loop, ref);
+}
+
+static void new_table_ref(lua_State *L, lw_Loop *loop, lw_Ref ref, int weak) {
+  lua_newtable(L);
+  if (weak) {
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+  }
+  lw_set_ref(L, loop, ref);
+}
+
+lw_Loop *lw_open_loop(lua_State *L) {
+  lw_Loop *loop = lua_newuserdatauv(L, sizeof *loop, 0);
+  memset(loop, 0, sizeof *loop);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, loop_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &LOOP);
+  new_table_ref(L, loop, LW_REF_ANCHORS, 0);
+  new_table_ref(L, loop, LW_REF_POOL, 0);
+  new_table_ref(L, loop, LW_REF_NOTES, 1);
+  new_table_ref(L, loop, LW_REF_FAILURES, 1);
+  new_table_ref(L, loop, LW_REF_TRACEBACKS, 1);
+  new_table_ref(L, loop, LW_REF_NAMES, 1);
+  lua_pushnil(L);
+  loop->refs[LW_REF_HANDLER] = luaL_ref(L, LUA_REGISTRYINDEX); /* LUA_REFNIL: reads as nil */
+  return loop;
+}

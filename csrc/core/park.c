@@ -1,0 +1,236 @@
+#include "core/park.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+/* ---- where no wait is possible ---- */
+
+/* What stands in the way, and what to use instead. */
+static const struct {
+  const char *name, *instead;
+} replacements[] = {
+    {"table.sort", "luawait.std's sort"},       {"string.gsub", "luawait.std's gsub"},
+    {"require", "luawait.std's require"},       {"tostring", "luawait.std's tostring"},
+    {"print", "luawait.std's print"},           {"__tostring", "luawait.std's tostring"},
+    {"load", "luawait.std's load"},             {"__gc", "a function that the loop runs (async.create_task)"},
+};
+
+static const char *instead_of(const char *name) {
+  size_t i;
+  for (i = 0; i < sizeof replacements / sizeof *replacements; i++)
+    if (strcmp(replacements[i].name, name) == 0) return replacements[i].instead;
+  return NULL;
+}
+
+/* Pushes the name of what is between here and the task that Lua cannot yield across. */
+static void push_blocker(lua_State *L) {
+  lua_Debug ar;
+  int level;
+  for (level = 1; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Snf", &ar);
+    if (ar.namewhat != NULL && strcmp(ar.namewhat, "metamethod") == 0 && strcmp(ar.name, "close") != 0) {
+      lua_pop(L, 1);
+      lua_pushfstring(L, "__%s", ar.name);
+      if (instead_of(lua_tostring(L, -1)) != NULL) return;
+      lua_pop(L, 1);
+    } else if (*ar.what != 'C') {
+      lua_pop(L, 1);
+    } else if (lw_push_global_name(L)) {
+      const char *name = lua_tostring(L, -1);
+      if (strcmp(name, "pcall") != 0 && strcmp(name, "xpcall") != 0 && strcmp(name, "error") != 0) return;
+      lua_pop(L, 1);
+    } else if (ar.name != NULL) {
+      lua_pushstring(L, ar.name);
+      return;
+    }
+  }
+  lua_pushliteral(L, "?");
+}
+
+static int cannot_wait(lua_State *L, lw_Loop *loop) {
+  lw_Task *task = loop->current;
+  const char *name, *instead;
+  lua_Debug ar = {0};
+  if (task == NULL) {
+    if (lua_getstack(L, 0, &ar)) lua_getinfo(L, "n", &ar);
+    return lw_error_raise(L, LW_RUNTIME_ERROR, "%s outside a task: run it with async.run or async.create_task",
+                          ar.name != NULL ? ar.name : "await");
+  }
+  if (L != task->co && L != loop->bridged)
+    return lw_error_raise(L, LW_RUNTIME_ERROR,
+                          "await inside a coroutine of your own: make it with luawait.std's coroutine "
+                          "(std.coroutine) instead of Lua's");
+  push_blocker(L);
+  name = lua_tostring(L, -1);
+  instead = instead_of(name);
+  return lw_error_raise(L, LW_RUNTIME_ERROR, "cannot wait inside %s, from which Lua cannot yield: %s%s", name,
+                        instead != NULL ? "use " : "await before or after the call",
+                        instead != NULL ? instead : "");
+}
+
+/* Debug mode: the task caught a CancelledError and goes on waiting. A <close> handler on the way out may do that. */
+static void report_swallowed(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  lua_Debug ar;
+  int level, closing = 0;
+  for (level = 0; !closing && lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "n", &ar);
+    closing = ar.name != NULL && strcmp(ar.namewhat, "metamethod") == 0 && strcmp(ar.name, "close") == 0;
+  }
+  if (closing) return;
+  lw_task_node(task)->flags &= (uint8_t)~LW_SWALLOWED;
+  lua_createtable(L, 0, 3);
+  lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  lw_task_push_name(L, loop, lua_gettop(L), task);
+  lua_pushfstring(L, "task '%s' swallowed a cancellation and waits again", lua_tostring(L, -1));
+  lua_setfield(L, -4, "message");
+  lua_pop(L, 1);
+  lua_setfield(L, -2, "task");
+  luaL_traceback(L, L, NULL, 1);
+  lua_setfield(L, -2, "traceback");
+  lw_report(L, loop);
+}
+
+lw_Task *lw_waiter(lua_State *L, lw_Loop *loop) {
+  lw_Task *task = loop->current;
+  if (LW_UNLIKELY(task == NULL || (L != task->co && L != loop->bridged) || !lua_isyieldable(L))) cannot_wait(L, loop);
+  if (LW_UNLIKELY(loop->debug && (lw_task_node(task)->flags & LW_SWALLOWED))) {
+    if (task->cancelling > 0) report_swallowed(L, loop, task);
+  }
+  return task;
+}
+
+/* ---- waiting ---- */
+
+/* Continues the function that parked. Only the loop may come here; a script that got hold of the task's coroutine and
+ * resumes it is told so, and the wait goes on. */
+static int park_end(lua_State *L, int status, lua_KContext context) {
+  lw_Task *task = (lw_Task *)context;
+  lw_Loop *loop = lw_loop(L);
+  lw_Node *node;
+  const lw_WaitClass *class;
+  uint8_t flags;
+  (void)status;
+  if (LW_UNLIKELY(task != loop->current || (L != task->co && L != loop->bridged))) {
+    lua_pushliteral(L, "RuntimeError: this coroutine is a task's, only the event loop may resume it");
+    return lua_yieldk(L, 1, context, park_end);
+  }
+  node = lw_task_node(task);
+  class = loop->waits[node->wait];
+  flags = node->flags;
+  node->flags = (uint8_t)(flags & ~(LW_CANCEL_NOW | LW_GRANTED | LW_TIMED_OUT));
+  if (LW_UNLIKELY(flags & LW_CANCEL_NOW)) {
+    node->flags = (uint8_t)((node->flags & ~LW_CANCEL_NEXT) | LW_SWALLOWED);
+    if ((flags & LW_GRANTED) && class->hand_on != NULL) class->hand_on(loop, task, task->on);
+    lw_push_cancelled(L, loop, NULL);
+    return lua_error(L);
+  }
+  return class->resumed(L, task, task->on, flags & LW_TIMED_OUT ? LW_TIMEOUT : LW_WOKEN);
+}
+
+static int yield(lua_State *L, lw_Task *task) {
+  if (LW_UNLIKELY(L != task->co)) lw_loop(L)->passing = 1;
+  return lua_yieldk(L, 0, (lua_KContext)task, park_end);
+}
+
+int lw_park(lua_State *L, lw_Task *task, lw_WaitKind kind, void *on) {
+  lw_Node *node = lw_task_node(task);
+  node->state = LW_WAITING;
+  node->wait = (uint8_t)kind;
+  task->on = on;
+  if (LW_UNLIKELY(node->flags & (LW_CANCEL_NOW | LW_CANCEL_NEXT))) {
+    node->flags &= (uint8_t)~(LW_CANCEL_NOW | LW_CANCEL_NEXT);
+    lw_interrupt(L, lw_loop(L), task, 0);
+  }
+  return yield(L, task);
+}
+
+int lw_pass(lua_State *L, lw_Task *task, lw_WaitKind kind, void *on) {
+  lw_Node *node = lw_task_node(task);
+  node->state = LW_READY;
+  node->wait = (uint8_t)kind;
+  task->on = on;
+  if (LW_UNLIKELY(node->flags & LW_CANCEL_NEXT)) node->flags |= LW_CANCEL_NOW;
+  lw_ready(lw_loop(L), node);
+  return yield(L, task);
+}
+
+static void end_wait(lw_Loop *loop, lw_Task *task, int flag) {
+  lw_Node *node = lw_task_node(task);
+  node->state = LW_READY;
+  node->flags |= (uint8_t)flag;
+  lw_ready(loop, node);
+}
+
+void lw_wake(lw_Loop *loop, lw_Task *task) {
+  assert(lw_task_node(task)->state == LW_WAITING);
+  lw_timer_stop(loop, &task->future.timed);
+  end_wait(loop, task, LW_GRANTED);
+}
+
+void lw_interrupt(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
+  lw_Node *node = lw_task_node(task);
+  const lw_WaitClass *class = loop->waits[node->wait];
+  if (node->state == LW_WAITING && class->cancel(L, loop, task, task->on)) return;
+  if (index != 0 && !lua_isnoneornil(L, index + 1)) {
+    lw_push_anchored(L, loop, node->slot);
+    lua_pushvalue(L, index + 1);
+    lw_note_set(L, loop, -2, "cancel_message");
+    lua_pop(L, 1);
+  }
+  if (LW_UNLIKELY(loop->debug && index != 0)) {
+    lw_push_anchored(L, loop, node->slot);
+    luaL_traceback(L, L, NULL, 1);
+    lw_note_set(L, loop, -2, "cancelled_at");
+    lua_pop(L, 1);
+  }
+  if (node->state == LW_WAITING) {
+    lw_timer_stop(loop, &task->future.timed);
+    end_wait(loop, task, LW_CANCEL_NOW);
+  } else {
+    node->flags |= LW_CANCEL_NOW;
+  }
+}
+
+void lw_undo_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  lw_Node *node = lw_task_node(task);
+  const lw_WaitClass *class = loop->waits[node->wait];
+  lw_timer_stop(loop, &task->future.timed);
+  if (node->state == LW_READY) {
+    lw_list_remove(&loop->ready, &node->link);
+    if (task->co != NULL && (node->flags & LW_GRANTED) && class->hand_on != NULL) class->hand_on(loop, task, task->on);
+  } else if (node->state == LW_WAITING) {
+    if (class->undo != NULL)
+      class->undo(loop, task, task->on);
+    else
+      class->cancel(L, loop, task, task->on);
+  }
+}
+
+void lw_break_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  lw_undo_wait(L, loop, task);
+  end_wait(loop, task, 0);
+}
+
+/* The wait's own deadline: sleep, wait with a timeout. */
+static void task_due(lw_Loop *loop, lw_Timed *timed) {
+  lw_Task *task = lw_node_task(&timed->node);
+  const lw_WaitClass *class = loop->waits[timed->node.wait];
+  class->cancel(loop->L, loop, task, task->on);
+  end_wait(loop, task, LW_TIMED_OUT);
+}
+
+static void task_notify(lw_Loop *loop, lw_Node *node, lw_Future *finished) {
+  (void)finished;
+  lw_wake(loop, lw_node_task(node));
+}
+
+void lw_push_waiting_on(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  loop->waits[lw_task_node(task)->wait]->describe(L, loop, task->on);
+}
+
+void lw_open_park(lw_Loop *loop) {
+  loop->classes[LW_TASK].due = task_due;
+  loop->classes[LW_TASK].notify = task_notify;
+}

@@ -1,0 +1,334 @@
+#include "core/runner.h"
+
+#include <lauxlib.h>
+
+#include "base/error.h"
+#include "core/failure.h"
+#include "core/handle.h"
+#include "core/monitor.h"
+#include "core/park.h"
+#include "core/timers.h"
+
+/* The options of a run; the userdata of a Runner. */
+typedef struct Runner {
+  int debug, signals;
+  double slow_callback, watchdog, shutdown_timeout;
+  int closed;
+} Runner;
+
+/* ---- options ---- */
+
+static int flag_option(lua_State *L, int arg, const char *key, int otherwise) {
+  int value = lw_option(L, arg, key, LUA_TBOOLEAN) == LUA_TNIL ? otherwise : lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
+static double seconds_option(lua_State *L, int arg, const char *key, double otherwise) {
+  double value = lw_option(L, arg, key, LUA_TNUMBER) == LUA_TNIL ? otherwise : lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  if (!(value >= 0)) lw_argerror(L, arg, lua_pushfstring(L, "option '%s': number of seconds expected, not below 0", key));
+  return value;
+}
+
+static Runner check_options(lua_State *L, int arg) {
+  Runner runner = {0};
+  runner.debug = flag_option(L, arg, "debug", 0);
+  runner.signals = flag_option(L, arg, "signals", 1);
+  runner.slow_callback = seconds_option(L, arg, "slow_callback", 0.1);
+  runner.watchdog = seconds_option(L, arg, "watchdog", 0);
+  runner.shutdown_timeout = seconds_option(L, arg, "shutdown_timeout", 10);
+  return runner;
+}
+
+/* ---- turning the loop ---- */
+
+/* Turns the loop until something sets loop->stop, which is returned, or nothing can happen any more: 0. */
+static int turn(lw_Loop *loop) {
+  loop->stop = 0;
+  do {
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+  } while (loop->stop == 0 && loop->ready.first != NULL);
+  return loop->stop;
+}
+
+/* Pushes a DeadlockError that lists the parked tasks. */
+static void push_deadlock(lua_State *L, lw_Loop *loop) {
+  lua_Integer i, n;
+  int tasks;
+  luaL_Buffer buffer;
+  lw_push_all_tasks(L, loop);
+  tasks = lua_gettop(L);
+  n = (lua_Integer)lua_rawlen(L, tasks);
+  luaL_buffinit(L, &buffer);
+  lua_pushfstring(L, "%d tasks wait, and nothing can wake them:", (int)n);
+  luaL_addvalue(&buffer);
+  for (i = 1; i <= n; i++) {
+    lw_Task *task;
+    lua_rawgeti(L, tasks, i);
+    task = lw_to_task(L, loop, -1);
+    lw_task_push_description(L, loop, -1, task);
+    lw_push_waiting_on(L, loop, task);
+    lua_pushfstring(L, "\n  %s waits for: %s", lua_tostring(L, -2), lua_tostring(L, -1));
+    lua_replace(L, -4);
+    lua_pop(L, 2);
+    luaL_addvalue(&buffer);
+  }
+  luaL_pushresult(&buffer);
+  lw_error_push(L, LW_DEADLOCK_ERROR, "%s", lua_tostring(L, -1));
+  lua_replace(L, tasks);
+  lua_settop(L, tasks);
+}
+
+/* Runs the awaitable at 2 as the main task, under lua_pcall; leaves the finished task. */
+static int run_main(lua_State *L) {
+  lw_Loop *loop = lua_touserdata(L, 1);
+  lw_Task *task;
+  int stop;
+  loop->L = L;
+  task = lw_task_new(L, loop, 2);
+  loop->main = task;
+  stop = turn(loop);
+  loop->main = NULL;
+  if (stop == LW_STOP_INTERRUPTED) return lw_error_raise(L, LW_KEYBOARD_INTERRUPT, "interrupted");
+  if (stop == 0) {
+    push_deadlock(L, loop);
+    return lua_error(L);
+  }
+  if (lw_task_node(task)->state == LW_CANCELLED && loop->interrupts > 0 && lw_task_uncancel(task) == 0)
+    return lw_error_raise(L, LW_KEYBOARD_INTERRUPT, "interrupted");
+  return 1;
+}
+
+/* ---- shutting down ---- */
+
+static void on_shutdown_timeout(uv_timer_t *timer) {
+  lw_Loop *loop = timer->data;
+  loop->stop = LW_STOP_TIMEOUT;
+  uv_stop(&loop->uv);
+}
+
+static void cancel_all(lua_State *L, lw_Loop *loop) {
+  lua_Integer i, n;
+  lw_push_all_tasks(L, loop);
+  n = (lua_Integer)lua_rawlen(L, -1);
+  for (i = 1; i <= n; i++) {
+    lua_rawgeti(L, -1, i);
+    lw_cancel(L, loop, lua_touserdata(L, -1), 0);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+/* The task at `index` goes by force, and that is reported. */
+static void abandon(lua_State *L, lw_Loop *loop, int index) {
+  lw_Task *task = lua_touserdata(L, index);
+  int report;
+  lua_createtable(L, 0, 3);
+  report = lua_gettop(L);
+  lw_task_push_name(L, loop, index, task);
+  lua_pushfstring(L, "task '%s' ignored its cancellation and was closed by force", lua_tostring(L, -1));
+  lua_setfield(L, report, "message");
+  lua_pushvalue(L, index);
+  lua_setfield(L, report, "task");
+  if (task->co != NULL) {
+    luaL_traceback(L, task->co, NULL, 0);
+    lua_setfield(L, report, "traceback");
+  }
+  lw_task_node(task)->flags |= LW_RETRIEVED;
+  lw_error_push(L, LW_RUNTIME_ERROR, "closed by force");
+  lw_task_abandon(L, loop, task);
+  lua_settop(L, report);
+  lw_report(L, loop);
+}
+
+static void abandon_all(lua_State *L, lw_Loop *loop) {
+  lua_Integer i, n;
+  int tasks;
+  lw_push_all_tasks(L, loop);
+  tasks = lua_gettop(L);
+  n = (lua_Integer)lua_rawlen(L, tasks);
+  for (i = 1; i <= n; i++) {
+    lua_rawgeti(L, tasks, i);
+    if (!lw_future_done(lua_touserdata(L, -1))) abandon(L, loop, lua_gettop(L));
+    lua_settop(L, tasks);
+  }
+  lua_pop(L, 1);
+}
+
+/* Cancels every task and waits for them, at most `timeout` seconds; then they go by force. */
+static void end_tasks(lua_State *L, lw_Loop *loop, double timeout) {
+  int rounds;
+  cancel_all(L, loop);
+  if (loop->unfinished > 0 && timeout > 0) {
+    uv_timer_t *timer = &loop->shutdown;
+    uv_timer_init(&loop->uv, timer);
+    timer->data = loop;
+    uv_update_time(&loop->uv);
+    uv_timer_start(timer, on_shutdown_timeout, timeout < 1e9 ? (uint64_t)(timeout * 1e3) : UINT32_MAX, 0);
+    uv_unref((uv_handle_t *)timer);
+    loop->closing = 1;
+    turn(loop);
+    loop->closing = 0;
+  }
+  for (rounds = 0; loop->unfinished > 0 && rounds < 100; rounds++) abandon_all(L, loop); /* they may make new ones */
+}
+
+/* Under lua_pcall: 1 the loop, 2 the shutdown timeout. */
+static int shut_down(lua_State *L) {
+  lw_Loop *loop = lua_touserdata(L, 1);
+  loop->L = L;
+  end_tasks(L, loop, lua_tonumber(L, 2));
+  lw_cancel_handles(L, loop);
+  lw_report_failures(L, loop);
+  return 0;
+}
+
+/* Ends what is left and closes the loop. A memory error on the way is dropped, the closing is not. */
+static void close_loop(lua_State *L, lw_Loop *loop, double timeout) {
+  lw_Link *link;
+  if (!loop->open) return;
+  lua_pushcfunction(L, shut_down);
+  lua_pushlightuserdata(L, loop);
+  lua_pushnumber(L, loop->interrupts > 1 ? 0 : timeout);
+  if (lua_pcall(L, 2, 0, 0) != LUA_OK) lua_pop(L, 1);
+  loop->L = L;
+  lw_monitor_stop(loop);
+  lw_loop_close(loop);
+  lw_monitor_free(loop);
+  while ((link = lw_list_pop(&loop->ready)) != NULL) continue;
+  loop->L = NULL;
+  loop->owner = NULL;
+  lua_newtable(L); /* no task or callback is left, and the slots begin anew */
+  lua_rawseti(L, LUA_REGISTRYINDEX, loop->refs[LW_REF_ANCHORS]);
+  loop->slots = loop->free_slot = loop->unfinished = 0;
+}
+
+/* Under lua_pcall: 1 the loop, 2 the Runner's block. */
+static int open_loop(lua_State *L) {
+  lw_Loop *loop = lua_touserdata(L, 1);
+  Runner *runner = lua_touserdata(L, 2);
+  lw_loop_open(L, loop);
+  loop->debug = runner->debug;
+  loop->slow_callback = runner->slow_callback;
+  loop->owner = runner;
+  lw_monitor_start(L, loop, runner->signals, runner->watchdog);
+  return 0;
+}
+
+/* Runs the awaitable at `arg`; pushes the finished main task, or the error. */
+static int run_protected(lua_State *L, lw_Loop *loop, Runner *runner, int arg) {
+  int status;
+  loop->interrupts = 0;
+  lua_pushcfunction(L, open_loop);
+  lua_pushlightuserdata(L, loop);
+  lua_pushlightuserdata(L, runner);
+  status = loop->open ? LUA_OK : lua_pcall(L, 2, 0, 0);
+  if (status != LUA_OK) return status;
+  lua_pushcfunction(L, run_main);
+  lua_pushlightuserdata(L, loop);
+  lua_pushvalue(L, arg);
+  status = lua_pcall(L, 2, 1, 0);
+  loop->main = NULL;
+  loop->L = NULL;
+  return status;
+}
+
+/* The results of the finished main task on the top, or its error raised. */
+static int results(lua_State *L, lw_Loop *loop, int status) {
+  if (status != LUA_OK) return lua_error(L);
+  return lw_future_push_results(L, loop, lua_gettop(L), lua_touserdata(L, -1));
+}
+
+static void check_idle(lua_State *L, lw_Loop *loop, const Runner *runner, const char *what) {
+  if (loop->L != NULL) lw_error_raise(L, LW_RUNTIME_ERROR, "%s cannot be called from a running event loop", what);
+  if (loop->open && loop->owner != runner)
+    lw_error_raise(L, LW_RUNTIME_ERROR, "%s while another Runner is open: a Lua state has one event loop", what);
+}
+
+/* async.run(awaitable, opts?): runs it as the main task of a fresh loop; returns its results or raises its error. On the way
+ * out it cancels all tasks that are left and waits for them, closes what the loop opened, and reports failures that nobody
+ * has retrieved. opts.debug, opts.slow_callback = 0.1, opts.watchdog (off), opts.signals = true, opts.shutdown_timeout = 10
+ * (times in seconds). RuntimeError inside a running loop; DeadlockError when nothing can wake the tasks any more. After
+ * asyncio.run. */
+static int async_run(lua_State *L) {
+  lw_Loop *loop = lw_loop(L);
+  Runner runner = check_options(L, 2);
+  int status;
+  check_idle(L, loop, NULL, "async.run()");
+  lw_check_awaitable(L, loop, 1);
+  status = run_protected(L, loop, &runner, 1);
+  close_loop(L, loop, runner.shutdown_timeout);
+  return results(L, loop, status);
+}
+
+/* ---- Runner ---- */
+
+/* async.Runner(opts?): as run, in steps. After asyncio.Runner. */
+static int new_runner(lua_State *L) {
+  Runner options = check_options(L, 1);
+  Runner *runner = lua_newuserdatauv(L, sizeof *runner, 0);
+  *runner = options;
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_setmetatable(L, -2);
+  return 1;
+}
+
+/* runner:run(awaitable): runs it on the runner's loop, which stays open; other tasks go on in the next run. */
+static int runner_run(lua_State *L) {
+  lw_Loop *loop = lw_loop(L);
+  Runner *runner = lw_self(L);
+  if (runner->closed) return lw_error_raise(L, LW_RUNTIME_ERROR, "the Runner is closed");
+  check_idle(L, loop, runner, "Runner.run()");
+  lw_check_awaitable(L, loop, 2);
+  return results(L, loop, run_protected(L, loop, runner, 2));
+}
+
+/* runner:close(): ends the tasks that are left, as run does on its way out. Twice is fine. */
+static int runner_close(lua_State *L) {
+  lw_Loop *loop = lw_loop(L);
+  Runner *runner = lw_self(L);
+  if (loop->owner == runner) {
+    check_idle(L, loop, runner, "Runner.close()");
+    close_loop(L, loop, runner->shutdown_timeout);
+  }
+  runner->closed = 1;
+  return 0;
+}
+
+static int runner_gc(lua_State *L) {
+  lw_Loop *loop = lw_loop(L);
+  Runner *runner = lua_touserdata(L, 1);
+  if (loop->owner == runner && loop->L == NULL) close_loop(L, loop, 0);
+  return 0;
+}
+
+static int runner_tostring(lua_State *L) {
+  Runner *runner = lw_self(L);
+  lua_pushfstring(L, "<Runner %s>", runner->closed ? "closed" : lw_loop(L)->owner == runner ? "open" : "unused");
+  return 1;
+}
+
+/* async.set_exception_handler(fn): fn(info) is called with what nobody else can be told: {message=, error=, traceback=,
+ * task=, future=}. nil restores the default, which writes to stderr. It belongs to the Lua state, and stays until replaced. */
+static int set_exception_handler(lua_State *L) {
+  lw_Loop *loop = lw_loop(L);
+  lw_check_any(L, 1);
+  if (!lua_isnil(L, 1) && !lw_callable(L, 1)) lw_typeerror(L, 1, "function");
+  lua_settop(L, 1);
+  luaL_unref(L, LUA_REGISTRYINDEX, loop->refs[LW_REF_HANDLER]);
+  lw_set_ref(L, loop, LW_REF_HANDLER);
+  return 0;
+}
+
+void lw_open_runner(lua_State *L, int loop_index, lw_Loop *loop) {
+  static const luaL_Reg methods[] = {{"run", runner_run}, {"close", runner_close}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__close", runner_close}, {"__gc", runner_gc}, {"__tostring", runner_tostring}, {NULL, NULL}};
+  static const luaL_Reg funcs[] = {{"run", async_run}, {"set_exception_handler", set_exception_handler}, {NULL, NULL}};
+  (void)loop;
+  lw_class(L, loop_index, "Runner", methods, meta);
+  lw_add_constructor(L, loop_index, "Runner", new_runner);
+  lua_pop(L, 1);
+  lw_setfuncs(L, loop_index, funcs);
+}

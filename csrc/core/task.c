@@ -1,0 +1,560 @@
+#include "core/task.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "core/coroutine.h"
+#include "core/park.h"
+
+enum { VALUE = 1 };
+
+lw_Task *lw_to_task(lua_State *L, const lw_Loop *loop, int index) {
+  return lw_test(L, index, loop->metatables[LW_REF_TASK]);
+}
+
+/* ---- a task's coroutine ---- */
+
+/* The body has ended: its results or its error are on the top. */
+static int body_end(lua_State *L, int status, lua_KContext context) {
+  (void)context;
+  if (LW_LIKELY(status == LUA_OK || status == LUA_YIELD)) return lua_gettop(L) - 1;
+  lw_loop_of(L)->failed = 1;
+  return 1;
+}
+
+/* What each task's coroutine runs: the stack holds the message handler, the function and its arguments. */
+static int task_body(lua_State *L) {
+  return body_end(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, body_end), 0);
+}
+
+/* The newest coroutine of the pool; a fresh one if the pool is empty. It stays in the pool while its task has its first step,
+ * which for most is the last. Memory errors pass. */
+static lua_State *take_coroutine(lua_State *L, lw_Loop *loop) {
+  lua_State *co;
+  if (loop->pooled > 0) {
+    co = loop->pool[loop->pooled - 1];
+    if (LW_UNLIKELY(lua_gethook(co) != lua_gethook(L)))
+      lua_sethook(co, lua_gethook(L), lua_gethookmask(L), lua_gethookcount(L));
+    return co;
+  }
+  lw_push_ref(L, loop, LW_REF_POOL);
+  co = lua_newthread(L);
+  lua_rawseti(L, -2, 1);
+  lua_pop(L, 1);
+  loop->pool[0] = co;
+  loop->pooled = 1;
+  return co;
+}
+
+/* The newest coroutine of the pool becomes the value of the task on the top: from now on the task is what keeps it. */
+static void keep_coroutine(lua_State *L, lw_Loop *loop) {
+  lw_push_ref(L, loop, LW_REF_POOL);
+  lua_rawgeti(L, -1, loop->pooled);
+  lua_setiuservalue(L, -3, VALUE);
+  lua_pushnil(L);
+  lua_rawseti(L, -2, loop->pooled--);
+  lua_pop(L, 1);
+}
+
+/* The coroutine of the task at `index` ended well, and can be used again. */
+static void give_back_coroutine(lua_State *L, lw_Loop *loop, int index, lua_State *co) {
+  if (loop->pooled == LW_POOL_SIZE) return;
+  lw_push_ref(L, loop, LW_REF_POOL);
+  lua_getiuservalue(L, index, VALUE);
+  lua_rawseti(L, -2, loop->pooled + 1);
+  lua_pop(L, 1);
+  loop->pool[loop->pooled++] = co;
+}
+
+/* ---- steps ---- */
+
+/* The task on the top has ended; pops it. */
+static void settle(lua_State *L, lw_Loop *loop, lw_Task *task, lw_State end) {
+  lw_Node *node = lw_task_node(task);
+  task->co = NULL;
+  lw_unanchor(L, loop, node->slot);
+  node->slot = 0;
+  loop->unfinished--;
+  if (task == loop->main || (loop->closing && loop->unfinished == 0)) loop->stop = LW_STOP_DONE;
+  lw_future_finish(loop, &task->future, end);
+  lua_pop(L, 1);
+}
+
+/* The error on the top of the task's coroutine becomes its failure. */
+static lw_State take_error(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
+  lua_xmove(task->co, L, 1);
+  if (lw_error_is(L, -1, LW_KEYBOARD_INTERRUPT) && task != loop->main) loop->stop = LW_STOP_INTERRUPTED;
+  lw_take_traceback(L, loop, task->co);
+  return lw_future_set_error(L, loop, index, &task->future);
+}
+
+/* The coroutine of the task returned, with `count` results; `first`: it is in the pool still. */
+static void finish(lua_State *L, lw_Loop *loop, lw_Task *task, int count, int status, int first) {
+  lua_State *co = task->co;
+  lw_State end = LW_DONE;
+  int index;
+  lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  index = lua_gettop(L);
+  if (LW_UNLIKELY(status != LUA_OK)) {
+    if (first) keep_coroutine(L, loop); /* a dead one: not for the pool */
+    end = take_error(L, loop, task, index);
+  } else {
+    if (!first) give_back_coroutine(L, loop, index, co);
+    if (LW_UNLIKELY(loop->failed)) {
+      loop->failed = 0;
+      end = take_error(L, loop, task, index);
+    } else {
+      if (count > 1) luaL_checkstack(L, count + 4, "too many results");
+      lua_xmove(co, L, count);
+      lw_future_set_results(L, index, &task->future, count);
+    }
+  }
+  settle(L, loop, task, end);
+}
+
+/* Raises in a task that called coroutine.yield itself, which nobody would resume. */
+static void bad_yield(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  lua_sethook(L, NULL, 0, 0);
+  lw_error_raise(L, LW_RUNTIME_ERROR, "coroutine.yield in a task, outside a coroutine of its own: use async.sleep(0) "
+                                      "to let others run");
+}
+
+static void resume(lua_State *L, lw_Loop *loop, lw_Task *task, int nargs, int first) {
+  lua_State *co = task->co;
+  int count, status;
+  lw_task_node(task)->state = LW_RUNNING;
+  loop->current = task;
+  lw_begin_step(loop, co);
+  status = lua_resume(co, L, nargs, &count);
+  lw_end_step(loop);
+  loop->current = NULL;
+  loop->passing = 0;
+  if (LW_UNLIKELY(status != LUA_YIELD)) {
+    finish(L, loop, task, count, status, first);
+    return;
+  }
+  if (LW_UNLIKELY(first)) {
+    lw_push_anchored(L, loop, lw_task_node(task)->slot);
+    keep_coroutine(L, loop);
+    lua_pop(L, 1);
+  }
+  if (LW_UNLIKELY(lw_task_node(task)->state == LW_RUNNING)) {
+    lua_pop(co, count);
+    lua_sethook(co, bad_yield, LUA_MASKCOUNT, 1);
+    lw_task_node(task)->state = LW_READY;
+    lw_ready(loop, lw_task_node(task));
+  }
+}
+
+static void cancel_unstarted(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  int index = lua_gettop(L) + 1;
+  lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  lw_note_get(L, loop, index, "cancel_message");
+  lua_setiuservalue(L, index, VALUE); /* a message stands for the error: see push_cancelled_error */
+  settle(L, loop, task, LW_CANCELLED);
+}
+
+static void start(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  lua_State *co;
+  int nargs, index = lua_gettop(L) + 1;
+  if (lw_task_node(task)->flags & LW_CANCEL_NOW) {
+    cancel_unstarted(L, loop, task);
+    return;
+  }
+  co = take_coroutine(L, loop);
+  lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  lua_getiuservalue(L, index, VALUE);
+  nargs = lw_push_body(L, index + 1);
+  if (LW_UNLIKELY(!lua_checkstack(co, nargs + 4))) luaL_error(L, "stack overflow (too many arguments)");
+  lua_pushcfunction(co, task_body);
+  lua_pushcfunction(co, lw_traceback);
+  lua_xmove(L, co, nargs + 1);
+  lua_settop(L, index - 1);
+  task->co = co;
+  resume(L, loop, task, nargs + 2, 1);
+}
+
+static void task_run(lw_Loop *loop, lw_Node *node) {
+  lw_Task *task = lw_node_task(node);
+  if (LW_LIKELY(task->co != NULL))
+    resume(loop->L, loop, task, 0, 0);
+  else
+    start(loop->L, loop, task);
+}
+
+/* A memory error cut a step short: the task fails with it. Storing a string that exists already needs no memory. */
+static void task_abort(lw_Loop *loop, lw_Node *node) {
+  lua_State *L = loop->L;
+  lw_Task *task = lw_node_task(node);
+  loop->current = NULL;
+  loop->failed = 0;
+  if (node->state >= LW_DONE || node->state == LW_WAITING || lw_linked(&node->link)) return;
+  if (loop->pooled > 0 && loop->pool[loop->pooled - 1] == task->co) loop->pooled--;
+  lw_push_anchored(L, loop, node->slot);
+  lua_pushliteral(L, "not enough memory");
+  lua_setiuservalue(L, -2, VALUE);
+  settle(L, loop, task, LW_CANCELLED);
+}
+
+/* ---- making and ending ---- */
+
+static void note_creation(lua_State *L, lw_Loop *loop) {
+  luaL_traceback(L, L, "created at:", 1);
+  lw_note_set(L, loop, -2, "created_at");
+}
+
+lw_Task *lw_task_new(lua_State *L, lw_Loop *loop, int index) {
+  lw_Task *task;
+  lw_Node *node;
+  index = lua_absindex(L, index);
+  luaL_checkstack(L, 6, NULL);
+  lw_check_unused(L, loop, index);
+  task = lua_newuserdatauv(L, sizeof *task, 1);
+  *task = (lw_Task){.future.timed.node = {.type = LW_TASK, .state = LW_CREATED}};
+  node = lw_task_node(task);
+  lw_push_task_body(L, loop, index);
+  lua_setiuservalue(L, -2, VALUE);
+  lw_push_ref(L, loop, LW_REF_TASK);
+  lua_setmetatable(L, -2);
+  if (LW_UNLIKELY(loop->debug)) note_creation(L, loop);
+  node->slot = lw_anchor(L, loop, -1);
+  lw_use_coroutine(L, loop, index);
+  task->id = ++loop->last_id;
+  loop->unfinished++;
+  lw_ready(loop, node);
+  return task;
+}
+
+lw_Future *lw_ensure_future(lua_State *L, lw_Loop *loop, int index) {
+  lw_Future *future = lw_to_future(L, loop, index);
+  if (future == NULL) return &lw_task_new(L, loop, index)->future;
+  lua_pushvalue(L, index);
+  return future;
+}
+
+void lw_task_abandon(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  lw_State end;
+  int index;
+  lw_undo_wait(L, loop, task);
+  lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  lua_insert(L, -2);
+  index = lua_gettop(L) - 1;
+  if (task->co != NULL) {
+    luaL_traceback(L, task->co, NULL, 0);
+    lua_resetthread(task->co);
+  } else {
+    lua_pushnil(L);
+  }
+  end = lw_future_set_error(L, loop, index, &task->future);
+  settle(L, loop, task, end);
+}
+
+/* ---- cancelling ---- */
+
+/* What this one awaits, if cancelling it means to cancel that. */
+static lw_Future *awaited(const lw_Future *future) {
+  const lw_Node *node = &future->timed.node;
+  if (node->type != LW_TASK || node->state != LW_WAITING || node->wait != LW_WAIT_AWAIT) return NULL;
+  return ((const lw_Task *)future)->on;
+}
+
+static void cancel_plain(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
+  if (index != 0 && lua_touserdata(L, index) == future) {
+    lua_pushvalue(L, index + 1);
+    lua_setiuservalue(L, index, VALUE);
+  }
+  lw_future_finish(loop, future, LW_CANCELLED);
+}
+
+/* Follows a chain of awaits in a loop, since it may be long; a ring of tasks that await each other is broken where it
+ * closes (Brent's algorithm finds that without memory). */
+int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
+  lw_Future *mark = future;
+  unsigned length = 0, power = 1;
+  if (lw_future_done(future)) return 0;
+  for (;;) {
+    lw_Future *next = awaited(future);
+    if (future->timed.node.type != LW_TASK) {
+      cancel_plain(L, loop, future, index);
+      return 1;
+    }
+    ((lw_Task *)future)->cancelling++;
+    if (next == NULL || next == mark) {
+      if (next == mark) lw_break_wait(L, loop, (lw_Task *)future);
+      lw_interrupt(L, loop, (lw_Task *)future, index);
+      return 1;
+    }
+    if (++length == power) {
+      mark = next;
+      length = 0;
+      power *= 2;
+    }
+    future = next;
+  }
+}
+
+void lw_task_expire(lw_Loop *loop, lw_Task *task) {
+  lw_Node *node = lw_task_node(task);
+  if (node->state == LW_READY && (node->flags & LW_GRANTED)) {
+    node->flags |= LW_CANCEL_NEXT;
+    task->cancelling++;
+  } else {
+    lw_cancel(loop->L, loop, &task->future, 0);
+  }
+}
+
+int lw_task_uncancel(lw_Task *task) {
+  lw_Node *node = lw_task_node(task);
+  if (task->cancelling > 0) task->cancelling--;
+  if (task->cancelling > 0) return task->cancelling;
+  node->flags &= (uint8_t)~(LW_CANCEL_NEXT | LW_SWALLOWED);
+  /* a wait that was interrupted has been undone: it must raise all the same */
+  if (node->state != LW_READY || (node->flags & LW_GRANTED)) node->flags &= (uint8_t)~LW_CANCEL_NOW;
+  return 0;
+}
+
+/* Pushes the message with which the task at `index` was cancelled, and forgets it; NULL (and nil) if there is none. */
+static const char *take_message(lua_State *L, lw_Loop *loop, int index) {
+  if (lw_note_get(L, loop, index, "cancel_message") != LUA_TSTRING) return NULL;
+  lua_pushnil(L);
+  lw_note_set(L, loop, index, "cancel_message");
+  return lua_tostring(L, -1);
+}
+
+void lw_push_cancelled(lua_State *L, lw_Loop *loop, const char *message) {
+  lw_Task *task = loop->current;
+  int index = lua_gettop(L) + 1;
+  luaL_checkstack(L, 8, NULL);
+  if (task != NULL)
+    lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  else
+    lua_pushnil(L);
+  if (message == NULL && task != NULL) message = take_message(L, loop, index);
+  lw_error_push(L, LW_CANCELLED_ERROR, "%s", message != NULL ? message : "");
+  if (loop->debug && task != NULL) {
+    lw_note_get(L, loop, index, "cancelled_at");
+    lua_setfield(L, -2, "cancelled_at");
+  }
+  lua_replace(L, index);
+  lua_settop(L, index);
+}
+
+/* ---- describing ---- */
+
+void lw_task_push_name(lua_State *L, lw_Loop *loop, int index, lw_Task *task) {
+  if (lw_note_get(L, loop, index, "name") == LUA_TSTRING) return;
+  lua_pop(L, 1);
+  lua_pushfstring(L, "Task-%d", (int)task->id);
+}
+
+/* The function at the bottom of a started coroutine, above task_body. */
+static int push_bottom_function(lua_State *L, lua_State *co) {
+  lua_Debug ar;
+  int low = 0, high = 1;
+  if (co != L && !lua_checkstack(co, 1)) return 0;
+  while (lua_getstack(co, high, &ar)) {
+    low = high;
+    high *= 2;
+  }
+  while (low + 1 < high) {
+    int middle = (low + high) / 2;
+    if (lua_getstack(co, middle, &ar))
+      low = middle;
+    else
+      high = middle;
+  }
+  if (low == 0 || !lua_getstack(co, low - 1, &ar)) return 0;
+  lua_getinfo(co, "f", &ar);
+  if (co != L) lua_xmove(co, L, 1);
+  return 1;
+}
+
+/* Pushes the function that the unfinished task at `index` runs; 0 (and pushes nothing) when that is not known. */
+static int push_function(lua_State *L, int index, lw_Task *task) {
+  if (task->co != NULL) return push_bottom_function(L, task->co);
+  if (lw_future_done(&task->future)) return 0;
+  lua_getiuservalue(L, index, VALUE);
+  if (lua_isuserdata(L, -1)) {
+    lua_getiuservalue(L, -1, 1);
+    lua_remove(L, -2);
+  }
+  return 1;
+}
+
+void lw_task_push_description(lua_State *L, lw_Loop *loop, int index, lw_Task *task) {
+  static const char *const names[] = {"pending", "pending", "pending", "pending", "finished", "failed", "cancelled"};
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 8, NULL);
+  index = lua_absindex(L, index);
+  lw_task_push_name(L, loop, index, task);
+  if (push_function(L, index, task)) {
+    lw_push_known_name(L, loop, -1);
+    lua_pushfstring(L, "<Task %s name='%s' fn=%s>", names[lw_task_node(task)->state], lua_tostring(L, top + 1),
+                    lua_tostring(L, -1));
+  } else {
+    lua_pushfstring(L, "<Task %s name='%s'>", names[lw_task_node(task)->state], lua_tostring(L, top + 1));
+  }
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
+}
+
+typedef struct Listed {
+  uint32_t id, slot;
+} Listed;
+
+static int by_id(const void *a, const void *b) {
+  uint32_t x = ((const Listed *)a)->id, y = ((const Listed *)b)->id;
+  return x < y ? -1 : x > y;
+}
+
+void lw_push_all_tasks(lua_State *L, lw_Loop *loop) {
+  Listed *list = lua_newuserdatauv(L, (loop->unfinished + 1) * sizeof *list, 0);
+  uint32_t slot, n = 0;
+  int anchors, i;
+  lw_push_ref(L, loop, LW_REF_ANCHORS);
+  anchors = lua_gettop(L);
+  for (slot = 1; slot <= loop->slots; slot++) {
+    lw_Task *task;
+    lua_rawgeti(L, anchors, slot);
+    task = lw_to_task(L, loop, -1);
+    if (task != NULL) list[n++] = (Listed){task->id, slot};
+    lua_pop(L, 1);
+  }
+  qsort(list, n, sizeof *list, by_id);
+  lua_createtable(L, (int)n, 0);
+  for (i = 1; i <= (int)n; i++) {
+    lua_rawgeti(L, anchors, list[i - 1].slot);
+    lua_rawseti(L, -2, i);
+  }
+  lua_replace(L, anchors - 1);
+  lua_settop(L, anchors - 1);
+}
+
+/* ---- Lua-visible ---- */
+
+static void set_name(lua_State *L, lw_Loop *loop, int task, int name) {
+  luaL_tolstring(L, name, NULL);
+  lw_note_set(L, loop, task, "name");
+}
+
+/* async.create_task(awaitable, opts?): a task that runs it, from the next turn of the loop on; the loop keeps it alive until
+ * it ends. opts.name: any value, as a string. After asyncio.create_task. */
+static int create_task(lua_State *L) {
+  lw_Loop *loop = lw_running_loop(L);
+  lua_settop(L, 2);
+  lw_check_awaitable(L, loop, 1);
+  if (lw_has_options(L, 2)) lua_getfield(L, 2, "name");
+  lw_task_new(L, loop, 1);
+  if (!lua_isnoneornil(L, 3) && lua_gettop(L) == 4) set_name(L, loop, 4, 3);
+  return 1;
+}
+
+/* async.current_task(): the running task, or nil (in a callback, outside the loop) */
+static int current_task(lua_State *L) {
+  lw_Loop *loop = lw_loop(L);
+  if (loop->current != NULL)
+    lw_push_anchored(L, loop, lw_task_node(loop->current)->slot);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+/* async.all_tasks(): array of the unfinished tasks, oldest first */
+static int all_tasks(lua_State *L) {
+  lw_push_all_tasks(L, lw_loop(L));
+  return 1;
+}
+
+/* task:get_name(): its name, "Task-N" by default */
+static int task_get_name(lua_State *L) {
+  lw_task_push_name(L, lw_loop(L), 1, lw_self(L));
+  return 1;
+}
+
+/* task:set_name(value): its new name, as a string */
+static int task_set_name(lua_State *L) {
+  lw_self(L);
+  lw_check_any(L, 2);
+  set_name(L, lw_loop(L), 1, 2);
+  return 0;
+}
+
+/* task:state(): "created", "running", "waiting", "done", "failed" or "cancelled" */
+static int task_state(lua_State *L) {
+  static const char *const names[] = {"created", "waiting", "running", "waiting", "done", "failed", "cancelled"};
+  lw_Task *task = lw_self(L);
+  lua_pushstring(L, names[lw_task_node(task)->state]);
+  return 1;
+}
+
+/* task:cancelling(): requests to cancel it, less those taken back */
+static int task_cancelling(lua_State *L) {
+  lua_pushinteger(L, ((lw_Task *)lw_self(L))->cancelling);
+  return 1;
+}
+
+/* task:uncancel(): takes one request back; returns how many are left */
+static int task_uncancel(lua_State *L) {
+  lua_pushinteger(L, lw_task_uncancel(lw_self(L)));
+  return 1;
+}
+
+/* task:get_stack(): the traceback of where it is, as a string; of a failed one, of where it failed */
+static int task_get_stack(lua_State *L) {
+  lw_Task *task = lw_self(L);
+  if (task->co != NULL) {
+    luaL_traceback(L, task->co, NULL, task->co == L ? 1 : 0);
+  } else if (lw_task_node(task)->state == LW_FAILED) {
+    lua_getiuservalue(L, 1, VALUE);
+    lua_getfield(L, -1, "traceback");
+  } else {
+    lua_pushliteral(L, "");
+  }
+  return 1;
+}
+
+/* task:print_stack(): writes its description and its stack to stderr */
+static int task_print_stack(lua_State *L) {
+  lw_Task *task = lw_self(L);
+  lua_settop(L, 1);
+  lw_task_push_description(L, lw_loop(L), 1, task);
+  task_get_stack(L);
+  lua_writestringerror("%s\n", lua_tostring(L, 2));
+  lua_writestringerror("%s\n", lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
+  return 0;
+}
+
+/* task:waiting_on(): what it is parked on, as text; nil when it is not */
+static int task_waiting_on(lua_State *L) {
+  lw_Task *task = lw_self(L);
+  if (lw_task_node(task)->state == LW_WAITING)
+    lw_push_waiting_on(L, lw_loop(L), task);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static int task_tostring(lua_State *L) {
+  lw_task_push_description(L, lw_loop(L), 1, lw_self(L));
+  return 1;
+}
+
+void lw_open_task(lua_State *L, int loop_index, lw_Loop *loop) {
+  static const luaL_Reg methods[] = {{"get_name", task_get_name},     {"set_name", task_set_name},
+                                     {"state", task_state},           {"cancelling", task_cancelling},
+                                     {"uncancel", task_uncancel},     {"get_stack", task_get_stack},
+                                     {"print_stack", task_print_stack}, {"waiting_on", task_waiting_on},
+                                     {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__tostring", task_tostring}, {NULL, NULL}};
+  static const luaL_Reg funcs[] = {
+      {"create_task", create_task}, {"current_task", current_task}, {"all_tasks", all_tasks}, {NULL, NULL}};
+  loop->classes[LW_TASK].run = task_run;
+  loop->classes[LW_TASK].abort = task_abort;
+  lw_class(L, loop_index, "Task", lw_future_methods, meta);
+  lw_add_methods(L, loop_index, methods);
+  lw_set_metatable_ref(L, loop, LW_REF_TASK);
+  lw_setfuncs(L, loop_index, funcs);
+}

@@ -1,0 +1,67 @@
+/* A task: a coroutine that is a future. Only this file's code resumes one. */
+#ifndef LUAWAIT_CORE_TASK_H
+#define LUAWAIT_CORE_TASK_H
+
+#include "core/future.h"
+
+/* 64 bytes, which with Lua's header make a 128 byte block: a million parked tasks is the use case, so what few tasks have
+ * stands in the loop's notes. The user value holds the body until it starts (a Coroutine or a function), then the coroutine,
+ * then the result. An unfinished task is anchored by the loop. */
+struct lw_Task {
+  lw_Future future;
+  lua_State *co; /* its coroutine; NULL before its first step and after its last */
+  void *on;      /* what it is parked on; the meaning is its wait class's */
+  uint32_t id;   /* for its default name, and the order of all_tasks() */
+  uint16_t cancelling; /* requests to cancel it, less those taken back */
+};
+
+static inline lw_Node *lw_task_node(lw_Task *task) { return &task->future.timed.node; }
+static inline lw_Task *lw_node_task(lw_Node *node) { return LW_CONTAINER(node, lw_Task, future.timed.node); }
+
+/* Raises an argument error unless the value at `arg` is awaitable. */
+void lw_check_awaitable(lua_State *L, lw_Loop *loop, int arg);
+
+/* As that; but where the value is no argument of its own `position` names it ("list[3]"). NULL if it is awaitable, else the
+ * text of the complaint, which is on the stack. */
+const char *lw_not_awaitable(lua_State *L, lw_Loop *loop, int index);
+
+/* Pushes a new task that will run the awaitable at `index` (checked before). Raises RuntimeError for a Coroutine that was
+ * used before. It starts at the next turn. */
+lw_Task *lw_task_new(lua_State *L, lw_Loop *loop, int index);
+
+/* Pushes the awaitable at `index` as a future: itself, or a new task for it. */
+lw_Future *lw_ensure_future(lua_State *L, lw_Loop *loop, int index);
+
+/* Cancels a future or task and what it waits for in turn. `index` is where it stands on the stack, with a message (a string
+ * or nil) above it, or 0. Returns 0 when it was done already. */
+int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index);
+
+/* A deadline of a scope has come: as lw_cancel, but what the task has just been woken with wins; then only its next wait is
+ * interrupted. */
+void lw_task_expire(lw_Loop *loop, lw_Task *task);
+
+/* Takes back one request to cancel; with the last one an interruption that was not delivered yet is dropped. Returns how many
+ * are left. */
+int lw_task_uncancel(lw_Task *task);
+
+/* Pushes a CancelledError; without a message it takes the one that the running task was cancelled with. */
+void lw_push_cancelled(lua_State *L, lw_Loop *loop, const char *message);
+
+/* Is the value at `index` a task? NULL if not. */
+lw_Task *lw_to_task(lua_State *L, const lw_Loop *loop, int index);
+
+/* Pushes the task's name / its one line description. The task must be unfinished, or stand at `index`. */
+void lw_task_push_name(lua_State *L, lw_Loop *loop, int index, lw_Task *task);
+void lw_task_push_description(lua_State *L, lw_Loop *loop, int index, lw_Task *task);
+
+/* Pushes an array of the unfinished tasks, oldest first. */
+void lw_push_all_tasks(lua_State *L, lw_Loop *loop);
+
+/* Ends a task by force: its wait is undone, its <close> variables run without being able to wait, it fails with the error
+ * on the top of the stack (popped). For shutdown only. */
+void lw_task_abandon(lua_State *L, lw_Loop *loop, lw_Task *task);
+
+/* Adds create_task, current_task and all_tasks to the table on the top. */
+void lw_open_task(lua_State *L, int loop_index, lw_Loop *loop);
+
+#endif

@@ -1,0 +1,99 @@
+#include <lauxlib.h>
+
+#include "core/park.h"
+#include "sync/sync.h"
+
+typedef struct Event {
+  lw_List waiters; /* tasks */
+  int set;
+} Event;
+
+static int event_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
+  (void)task, (void)on, (void)wake;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int event_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
+  (void)L, (void)loop;
+  lw_list_remove(&((Event *)on)->waiters, &lw_task_node(task)->link);
+  return 0;
+}
+
+static void event_describe(lua_State *L, lw_Loop *loop, void *on) {
+  (void)loop;
+  lua_pushfstring(L, "event (%d waiting)", (int)lw_list_count(&((Event *)on)->waiters));
+}
+
+/* async.Event(): not set. After asyncio.Event. */
+static int new_event(lua_State *L) {
+  Event *event = lua_newuserdatauv(L, sizeof *event, 0);
+  *event = (Event){0};
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_setmetatable(L, -2);
+  return 1;
+}
+
+/* event:wait(): returns true once the event is set; at once if it is */
+static int event_wait(lua_State *L) {
+  Event *event = lw_self(L);
+  lw_Task *task;
+  if (event->set) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  task = lw_waiter(L, lw_loop(L));
+  lw_list_push(&event->waiters, &lw_task_node(task)->link);
+  return lw_park(L, task, LW_WAIT_EVENT, event);
+}
+
+/* event:set(): wakes all who wait, in the order in which they came; they go on even if it is cleared again at once */
+static int event_set(lua_State *L) {
+  Event *event = lw_self(L);
+  lw_Loop *loop = lw_loop(L);
+  lw_Link *link;
+  event->set = 1;
+  while ((link = lw_list_pop(&event->waiters)) != NULL) lw_wake(loop, lw_node_task(LW_CONTAINER(link, lw_Node, link)));
+  return 0;
+}
+
+/* event:clear(): waits block again */
+static int event_clear(lua_State *L) {
+  ((Event *)lw_self(L))->set = 0;
+  return 0;
+}
+
+/* event:is_set() */
+static int event_is_set(lua_State *L) {
+  lua_pushboolean(L, ((Event *)lw_self(L))->set);
+  return 1;
+}
+
+/* event:statistics(): {is_set=, waiters=} */
+static int event_statistics(lua_State *L) {
+  Event *event = lw_self(L);
+  lua_createtable(L, 0, 2);
+  lua_pushboolean(L, event->set);
+  lua_setfield(L, -2, "is_set");
+  lua_pushinteger(L, (lua_Integer)lw_list_count(&event->waiters));
+  lua_setfield(L, -2, "waiters");
+  return 1;
+}
+
+static int event_tostring(lua_State *L) {
+  Event *event = lw_self(L);
+  lua_pushfstring(L, "<Event %s waiters=%d>", event->set ? "set" : "unset", (int)lw_list_count(&event->waiters));
+  return 1;
+}
+
+void lw_open_event(lua_State *L, int loop_index, lw_Loop *loop) {
+  static const lw_WaitClass event_class = {event_resumed, event_cancel, NULL, event_describe, NULL};
+  static const luaL_Reg methods[] = {{"wait", event_wait},     {"set", event_set},
+                                     {"clear", event_clear},   {"is_set", event_is_set},
+                                     {"statistics", event_statistics}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__tostring", event_tostring}, {NULL, NULL}};
+  loop->waits[LW_WAIT_EVENT] = &event_class;
+  lw_class(L, loop_index, "Event", methods, meta);
+  lw_add_constructor(L, loop_index, "Event", new_event);
+  lua_pop(L, 1);
+}

@@ -1,0 +1,134 @@
+#include <lauxlib.h>
+
+#include "base/error.h"
+#include "core/park.h"
+#include "sync/sync.h"
+
+/* A permit that is released goes straight to the task that has waited longest, so that `value` is above 0 only while nobody
+ * waits, and no newcomer can overtake. */
+typedef struct Semaphore {
+  lw_List waiters; /* tasks */
+  lua_Integer value;
+  lua_Integer bound; /* of a BoundedSemaphore, else -1 */
+} Semaphore;
+
+static void give(lw_Loop *loop, Semaphore *semaphore) {
+  lw_Link *link = lw_list_pop(&semaphore->waiters);
+  if (link != NULL)
+    lw_wake(loop, lw_node_task(LW_CONTAINER(link, lw_Node, link)));
+  else
+    semaphore->value++;
+}
+
+static int acquire_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
+  (void)task, (void)on, (void)wake;
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int acquire_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
+  (void)L, (void)loop;
+  lw_list_remove(&((Semaphore *)on)->waiters, &lw_task_node(task)->link);
+  return 0;
+}
+
+static void acquire_hand_on(lw_Loop *loop, lw_Task *task, void *on) {
+  (void)task;
+  give(loop, on);
+}
+
+static void semaphore_describe(lua_State *L, lw_Loop *loop, void *on) {
+  Semaphore *semaphore = on;
+  (void)loop;
+  lua_pushfstring(L, "semaphore (%d free, %d waiting)", (int)semaphore->value, (int)lw_list_count(&semaphore->waiters));
+}
+
+static int new_with(lua_State *L, int bounded) {
+  lua_Integer value = lua_isnoneornil(L, 1) ? 1 : lw_check_integer(L, 1);
+  Semaphore *semaphore;
+  if (!(value >= 0)) lw_argerror(L, 1, "number of permits expected, not below 0");
+  semaphore = lua_newuserdatauv(L, sizeof *semaphore, 0);
+  *semaphore = (Semaphore){.value = value, .bound = bounded ? value : -1};
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_setmetatable(L, -2);
+  return 1;
+}
+
+/* async.Semaphore(n = 1): n permits. After asyncio.Semaphore. */
+static int new_semaphore(lua_State *L) { return new_with(L, 0); }
+
+/* async.BoundedSemaphore(n = 1): the same, but a release that would make it more than n permits is a ValueError. */
+static int new_bounded(lua_State *L) { return new_with(L, 1); }
+
+/* semaphore:acquire(): takes a permit, waits for one if there is none; returns the semaphore, for <close>. Cancelled, it has
+ * taken none. */
+static int semaphore_acquire(lua_State *L) {
+  Semaphore *semaphore = lw_self(L);
+  lw_Task *task;
+  lua_settop(L, 1);
+  if (semaphore->value > 0) {
+    semaphore->value--;
+    return 1;
+  }
+  task = lw_waiter(L, lw_loop(L));
+  lw_list_push(&semaphore->waiters, &lw_task_node(task)->link);
+  return lw_park(L, task, LW_WAIT_SEMAPHORE, semaphore);
+}
+
+/* semaphore:release(): gives a permit back, to the task that has waited longest. ValueError of a bounded one if none was
+ * taken. */
+static int semaphore_release(lua_State *L) {
+  Semaphore *semaphore = lw_self(L);
+  if (semaphore->bound >= 0 && semaphore->value >= semaphore->bound)
+    return lw_error_raise(L, LW_VALUE_ERROR, "semaphore released too many times");
+  give(lw_loop(L), semaphore);
+  return 0;
+}
+
+/* semaphore:locked(): would acquire have to wait? */
+static int semaphore_locked(lua_State *L) {
+  lua_pushboolean(L, ((Semaphore *)lw_self(L))->value == 0);
+  return 1;
+}
+
+/* semaphore:value(): the number of free permits */
+static int semaphore_value(lua_State *L) {
+  lua_pushinteger(L, ((Semaphore *)lw_self(L))->value);
+  return 1;
+}
+
+/* semaphore:statistics(): {value=, waiters=, bound= (of a bounded one)} */
+static int semaphore_statistics(lua_State *L) {
+  Semaphore *semaphore = lw_self(L);
+  lua_createtable(L, 0, 3);
+  lua_pushinteger(L, semaphore->value);
+  lua_setfield(L, -2, "value");
+  lua_pushinteger(L, (lua_Integer)lw_list_count(&semaphore->waiters));
+  lua_setfield(L, -2, "waiters");
+  if (semaphore->bound >= 0) {
+    lua_pushinteger(L, semaphore->bound);
+    lua_setfield(L, -2, "bound");
+  }
+  return 1;
+}
+
+static int semaphore_tostring(lua_State *L) {
+  Semaphore *semaphore = lw_self(L);
+  lua_pushfstring(L, "<Semaphore value=%I waiters=%d>", (LUAI_UACINT)semaphore->value,
+                  (int)lw_list_count(&semaphore->waiters));
+  return 1;
+}
+
+void lw_open_semaphore(lua_State *L, int loop_index, lw_Loop *loop) {
+  static const lw_WaitClass acquire_class = {acquire_resumed, acquire_cancel, acquire_hand_on, semaphore_describe, NULL};
+  static const luaL_Reg methods[] = {{"acquire", semaphore_acquire}, {"release", semaphore_release},
+                                     {"locked", semaphore_locked},   {"value", semaphore_value},
+                                     {"statistics", semaphore_statistics}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__close", semaphore_release}, {"__tostring", semaphore_tostring}, {NULL, NULL}};
+  loop->waits[LW_WAIT_SEMAPHORE] = &acquire_class;
+  lw_class(L, loop_index, "Semaphore", methods, meta);
+  lw_add_constructor(L, loop_index, "Semaphore", new_semaphore);
+  lw_add_constructor(L, loop_index, "BoundedSemaphore", new_bounded);
+  lw_export_methods(L, "semaphore_methods");
+  lua_pop(L, 1);
+}

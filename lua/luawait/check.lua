@@ -1,0 +1,35 @@
+--- Argument errors for functions written in Lua, worded and positioned as those of C functions.
+local core = require "luawait.core"
+
+local check = {}
+
+--- Raises "bad argument #N to 'NAME' (COMPLAINT)" at the caller of the function that checks; `level` as for error, seen from
+-- the caller of this (default: for a check in this file that the function calls).
+function check.fail(position, name, complaint, level)
+  error(("bad argument #%d to '%s' (%s)"):format(position, name, complaint), (level or 3) + 1)
+end
+
+--- A number of seconds, or nil.
+function check.seconds(value, position, name)
+  if value == nil or (type(value) == "number" and value == value) then return end
+  local got = type(value) == "number" and "NaN" or type(value)
+  check.fail(position, name, ("number expected, got %s"):format(got))
+end
+
+function check.callable(value, position, name)
+  local meta = getmetatable(value)
+  if type(value) == "function" or (type(meta) == "table" and meta.__call) then return end
+  check.fail(position, name, ("function expected, got %s"):format(type(value)))
+end
+
+function check.awaitable(value, position, name)
+  local complaint = core.not_awaitable(value)
+  if complaint then check.fail(position, name, complaint) end
+end
+
+function check.options(value, position, name)
+  if value == nil or type(value) == "table" then return end
+  check.fail(position, name, ("table expected, got %s"):format(type(value)))
+end
+
+return check

@@ -1,0 +1,6 @@
+#!/bin/sh
+# Runs the conformance scenarios on this checkout: scripts/conformance.sh [OPTION...] (see spec/conformance/run.py)
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/scripts/env.sh"
+exec python3 "$root/spec/conformance/run.py" "$@"

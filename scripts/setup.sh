@@ -1,0 +1,210 @@
+#!/bin/sh
+# Installs what is missing, and only that: scripts/setup.sh [demo|test|ci|bench] (default: test).
+# Uses the system's package manager (apt-get, dnf, apk or brew), with sudo where that is needed and there is one.
+# Does nothing, quickly, when all is there.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+
+rocks=$root/.rocks
+PATH=$PATH:/usr/sbin:/sbin:$rocks/bin
+PKG_CONFIG_PATH=${PKG_CONFIG_PATH:-}:/opt/homebrew/opt/lua@5.4/lib/pkgconfig:/usr/local/opt/lua@5.4/lib/pkgconfig
+export PATH PKG_CONFIG_PATH
+# The user's own Lua start-up code and paths have no say in what is missing.
+unset LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
+
+group=${1:-test}
+demo="compiler cmake pkg-config lua lua-headers libuv"
+test="busted luacheck luarocks nginx python3"
+case $group in
+  demo) wanted=$demo ;;
+  test) wanted="$demo $test" ;;
+  ci) wanted="$demo $test clang valgrind libasan" ;;
+  bench) wanted="$demo python3" ;;
+  *) echo "usage: scripts/setup.sh [demo|test|ci|bench]" >&2; exit 2 ;;
+esac
+
+find_lua() {
+  "$root/scripts/find_lua.sh" 2>/dev/null
+}
+
+has_command() {
+  command -v "$1" >/dev/null 2>&1
+}
+
+compiles() {
+  printf '#include <stdlib.h>\n' | "${CC:-cc}" -x c -fsyntax-only - 2>/dev/null
+}
+
+has_lua_headers() {
+  pkg-config --exists lua5.4 || pkg-config --exists lua-5.4 || pkg-config --exists lua54 ||
+    pkg-config --exists 'lua >= 5.4' 'lua < 5.5'
+}
+
+has_busted() {
+  lua=$(find_lua) &&
+    LUA_PATH="$rocks/share/lua/5.4/?.lua;$rocks/share/lua/5.4/?/init.lua;;" LUA_CPATH="$rocks/lib/lua/5.4/?.so;;" \
+      "$lua" -e 'require "busted.runner"' >/dev/null 2>&1
+}
+
+has_libasan() {
+  [ "$(uname -s)" != Linux ] || [ -e "$("${CC:-cc}" -print-file-name=libasan.so 2>/dev/null)" ]
+}
+
+has() {
+  case $1 in
+    compiler) compiles ;;
+    lua) find_lua >/dev/null ;;
+    lua-headers) has_command pkg-config && has_lua_headers ;;
+    libuv) has_command pkg-config && pkg-config --atleast-version=1.44 libuv ;;
+    busted) has_busted ;;
+    libasan) has_libasan ;;
+    *) has_command "$1" ;;
+  esac
+}
+
+missing() {
+  for thing in $wanted; do
+    has "$thing" || printf '%s ' "$thing"
+  done
+}
+
+# What a thing is called there; nothing where the system has no such package.
+apt_packages() {
+  case $1 in
+    compiler) echo gcc libc6-dev ;;
+    lua) echo lua5.4 ;;
+    lua-headers) echo liblua5.4-dev ;;
+    libuv) echo libuv1-dev ;;
+    busted) echo lua-busted ;;
+    luacheck) echo lua-check ;;
+    libasan) echo gcc ;;
+    *) echo "$1" ;;
+  esac
+}
+
+dnf_packages() {
+  case $1 in
+    compiler) echo gcc glibc-devel ;;
+    pkg-config) echo pkgconf-pkg-config ;;
+    lua-headers) echo lua-devel ;;
+    libuv) echo libuv-devel ;;
+    busted) echo luarocks ;;
+    libasan) echo libasan libubsan ;;
+    *) echo "$1" ;;
+  esac
+}
+
+apk_packages() {
+  case $1 in
+    compiler) echo gcc musl-dev ;;
+    pkg-config) echo pkgconf ;;
+    lua) echo lua5.4 ;;
+    lua-headers) echo lua5.4-dev ;;
+    libuv) echo libuv-dev ;;
+    busted | luacheck | luarocks) echo luarocks5.4 luarocks ;;
+    libasan) ;;
+    *) echo "$1" ;;
+  esac
+}
+
+brew_packages() {
+  case $1 in
+    compiler) echo "setup: no C compiler: run xcode-select --install" >&2 ;;
+    pkg-config) echo pkgconf ;;
+    lua | lua-headers) echo lua@5.4 ;;
+    busted) echo luarocks ;;
+    clang) echo llvm ;;
+    python3) echo python ;;
+    libasan | valgrind) ;;
+    *) echo "$1" ;;
+  esac
+}
+
+packages() {
+  for thing in $things; do
+    "$1_packages" "$thing"
+  done | tr ' ' '\n' | sort -u | tr '\n' ' '
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  else
+    sudo "$@"
+  fi
+}
+
+# A web server that apt-get installs is started at once, on port 80, unless policy-rc.d forbids it.
+without_services() {
+  policy=/usr/sbin/policy-rc.d
+  if [ -e "$policy" ]; then
+    "$@"
+    return
+  fi
+  printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+  as_root chmod +x "$policy"
+  trap 'as_root rm -f "$policy"' EXIT
+  "$@"
+  as_root rm -f "$policy"
+  trap - EXIT
+}
+
+apt_install() {
+  as_root apt-get update -q || echo "setup: apt-get update failed; trying with the lists that are there" >&2
+  set -- as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+  case " $things " in
+    *" nginx "*) without_services "$@" ;;
+    *) "$@" ;;
+  esac
+}
+
+find_manager() {
+  for manager in apt-get dnf apk brew; do
+    if has_command "$manager"; then
+      echo "$manager"
+      return
+    fi
+  done
+  echo "setup: no package manager that this script knows (apt-get, dnf, apk, brew)." >&2
+  echo "setup: install these by hand, then run again: $things" >&2
+  return 1
+}
+
+install_packages() {
+  manager=$(find_manager)
+  names=$(packages "${manager%-get}")
+  if [ "$manager" != brew ] && [ "$(id -u)" -ne 0 ] && ! has_command sudo; then
+    echo "setup: not root, and no sudo here; install these packages as root, then run again: $names" >&2
+    exit 1
+  fi
+  # shellcheck disable=SC2086 # names holds words
+  case $manager in
+    apt-get) apt_install $names ;;
+    dnf) as_root dnf install -y $names ;;
+    apk) as_root apk add $names ;;
+    brew) brew install $names ;;
+  esac
+}
+
+# busted and luacheck where the system has no package of them for Lua 5.4.
+install_rock() {
+  has_command luarocks || return 0
+  echo "setup: installing the rock $1 into $rocks"
+  luarocks --lua-version 5.4 --tree "$rocks" install "$1" || true
+}
+
+things=$(missing)
+[ -n "$things" ] || exit 0
+echo "setup: missing: $things"
+install_packages
+for rock in busted luacheck; do
+  case " $(missing) " in
+    *" $rock "*) install_rock "$rock" ;;
+  esac
+done
+
+things=$(missing)
+if [ -n "$things" ]; then
+  echo "setup: still missing: $things(luawait needs Lua 5.4 and libuv 1.44 or later)" >&2
+  exit 1
+fi

@@ -1,0 +1,413 @@
+local async = require "luawait"
+local helpers = require "spec.support.helpers"
+
+local failure, failure_kind = helpers.failure, helpers.failure_kind
+local collect, settle, forever = helpers.collect, helpers.settle, helpers.forever
+
+-- Holds the processor for this many seconds of processor time.
+local function burn(seconds)
+  local stop = os.clock() + seconds
+  repeat until os.clock() >= stop
+end
+
+-- The texts of the reports that contain `word`.
+local function matching(reports, word)
+  local found = {}
+  for _, report in ipairs(reports) do
+    local text = helpers.texts(report)
+    if text:find(word, 1, true) then found[#found + 1] = text end
+  end
+  return found
+end
+
+local function current_line()
+  return debug.getinfo(2, "l").currentline
+end
+
+describe("slow steps", function()
+  local function slow_step()
+    async.create_task(function() burn(0.03) end, { name = "slowpoke" })
+    async.create_task(function() settle() end, { name = "nimble" })
+    settle()
+  end
+
+  it("are reported in debug mode, with the task and the CPU time", function()
+    local reports = collect(slow_step, { debug = true, slow_callback = 0.01 })
+    local slow = matching(reports, "slowpoke")
+    assert.equal(1, #slow)
+    assert.matches("CPU", slow[1], 1, true)
+    assert.matches("%d", slow[1])
+  end)
+
+  it("are not reported without debug mode, nor below slow_callback", function()
+    assert.equal(0, #collect(slow_step, { slow_callback = 0.01 }))
+    assert.equal(0, #collect(slow_step, { debug = true, slow_callback = 3600 }))
+  end)
+
+  it("of callbacks are reported too", function()
+    local reports = collect(function()
+      async.call_soon(burn, 0.03)
+      settle()
+    end, { debug = true, slow_callback = 0.01 })
+    assert.equal(1, #reports)
+    assert.matches("CPU", reports[1].message, 1, true)
+  end)
+
+  it("are reported for each step anew", function()
+    local reports = collect(function()
+      async.create_task(function()
+        for _ = 1, 2 do
+          burn(0.03)
+          async.sleep(0)
+        end
+      end, { name = "slowpoke" })
+      settle()
+    end, { debug = true, slow_callback = 0.01 })
+    assert.equal(2, #matching(reports, "slowpoke"))
+  end)
+
+  it("do not stop the loop when the handler fails", function()
+    local result = helpers.child([[
+async.run(function()
+  async.set_exception_handler(function() error("handler broke") end)
+  local stop = os.clock() + 0.03
+  repeat until os.clock() >= stop
+  async.sleep(0)
+  print("went on")
+end, { debug = true, slow_callback = 0.01 })]])
+    assert.equal(0, result.status)
+    assert.equal("went on\n", result.stdout)
+    assert.matches("handler broke", result.stderr, 1, true)
+  end)
+end)
+
+describe("a swallowed cancellation", function()
+  local function swallow(go_on)
+    local task = async.create_task(function()
+      pcall(forever)
+      go_on()
+    end, { name = "swallower" })
+    settle()
+    task:cancel()
+    failure(async.await, task)
+  end
+
+  local function waits_again() async.sleep(0) end
+
+  it("is reported in debug mode when the task waits again", function()
+    local reports = collect(function() swallow(waits_again) end, { debug = true, slow_callback = 3600 })
+    assert.equal(1, #matching(reports, "swallower"))
+    assert.equal(1, #reports)
+  end)
+
+  it("is reported once", function()
+    local reports = collect(function() swallow(settle) end, { debug = true, slow_callback = 3600 })
+    assert.equal(1, #reports)
+  end)
+
+  it("is not reported without debug mode", function()
+    assert.equal(0, #collect(function() swallow(waits_again) end))
+  end)
+
+  it("is not reported when the task does not wait any more, or took the request back", function()
+    local reports = collect(function()
+      swallow(function() end)
+      swallow(function()
+        async.current_task():uncancel()
+        async.sleep(0)
+      end)
+    end, { debug = true, slow_callback = 3600 })
+    assert.equal(0, #reports)
+  end)
+
+  it("is not reported where a timeout, a group or wait_for takes it", function()
+    local reports = collect(function()
+      assert.equal("TimeoutError", failure_kind(async.timeout, 0.001, forever))
+      assert.equal("TimeoutError", failure_kind(async.wait_for, forever, 0.001))
+      failure(async.task_group, function(tg)
+        tg:create_task(error)
+        forever()
+      end)
+      async.task_group(function(tg)
+        tg:create_task(function() tg:cancel() end)
+        forever()
+      end)
+      settle()
+    end, { debug = true, slow_callback = 3600 })
+    assert.equal(0, #reports)
+  end)
+
+  it("is not reported for a wait in the cleanup", function()
+    local reports = collect(function()
+      local task = async.create_task(function()
+        local _ <close> = helpers.defer(function() async.sleep(0) end)
+        forever()
+      end)
+      settle()
+      task:cancel()
+      assert.equal("CancelledError", failure_kind(async.await, task))
+    end, { debug = true, slow_callback = 3600 })
+    assert.equal(0, #reports)
+  end)
+end)
+
+describe("debug mode tells where", function()
+  it("a task was created whose failure nobody retrieved", function()
+    local line
+    local reports = collect(function()
+      line = current_line() + 1
+      async.create_task(function() error("lost", 0) end)
+      settle()
+    end, { debug = true, slow_callback = 3600 })
+    assert.equal(1, #reports)
+    assert.matches("debug_spec.lua:" .. line, helpers.texts(reports[1]), 1, true)
+  end)
+
+  it("a coroutine was made that was never awaited", function()
+    local line
+    local reports = collect(function()
+      local forgotten = async(function() end)
+      line = current_line() + 1
+      forgotten()
+      helpers.collect_garbage()
+      settle()
+    end, { debug = true, slow_callback = 3600 })
+    assert.equal(1, #reports)
+    assert.matches("coroutine 'forgotten' was never awaited", reports[1].message, 1, true)
+    assert.matches("debug_spec.lua:" .. line, helpers.texts(reports[1]), 1, true)
+  end)
+
+  it("a cancellation came from", function()
+    local line
+    helpers.run(function()
+      local task = async.create_task(forever)
+      settle()
+      line = current_line() + 1
+      task:cancel("enough")
+      local err = failure(async.await, task)
+      assert.equal("enough", err.message)
+      assert.matches("debug_spec.lua:" .. line, helpers.texts(err), 1, true)
+    end, { debug = true, slow_callback = 3600 })
+  end)
+
+  it("and says nothing of it without debug mode", function()
+    local err
+    local reports = collect(function()
+      async.create_task(function() error("lost", 0) end)
+      local task = async.create_task(forever)
+      settle()
+      task:cancel()
+      err = failure(async.await, task)
+    end)
+    assert.equal(1, #reports)
+    assert.equal("", helpers.texts(err))
+  end)
+end)
+
+describe("debug mode", function()
+  it("changes nothing in a program that does nothing wrong", function()
+    helpers.run(function()
+      local event, sem = async.Event(), async.Semaphore(2)
+      local results = async.gather({ function()
+        event:wait()
+        return "a"
+      end, async(function()
+        local _ <close> = sem:acquire()
+        event:set()
+        return async.sleep(0.001, "b")
+      end)() })
+      assert.same({ n = 2, "a", "b" }, results)
+      local task = async.create_task(forever)
+      settle()
+      task:cancel()
+      assert.equal("CancelledError", failure_kind(async.await, task))
+    end, { debug = true, slow_callback = 3600 })
+  end)
+
+  it("is off again in the next run", function()
+    async.run(function() end, { debug = true, slow_callback = 0.001 })
+    local reports = collect(function()
+      burn(0.005)
+      async.sleep(0)
+    end)
+    assert.equal(0, #reports)
+  end)
+end)
+
+describe("the watchdog", function()
+  -- The step blocks until its own stack stands on stderr, which the file of that name takes; or for 20 s.
+  local blocker = [[
+local path = ...
+local start = os.time()
+local function reported()
+  local file = assert(io.open(path))
+  local text = file:read("a")
+  file:close()
+  return text:find("blocking_function", 1, true) ~= nil
+end
+local function blocking_function()
+  while os.time() - start < 20 do
+    if reported() then return "reported while it blocked" end
+  end
+  return "not reported"
+end
+local function step()
+  local result = blocking_function()
+  return result
+end
+]]
+
+  it("writes the Lua stack of a task's step to stderr while it blocks", function()
+    local result = helpers.child(blocker .. [[
+print(async.run(function()
+  async.sleep(0)
+  local result = step()
+  return result
+end, { watchdog = 0.05 }))]])
+    assert.equal(0, result.status)
+    assert.equal("reported while it blocked\n", result.stdout)
+    assert.matches("traceback", result.stderr, 1, true)
+    assert.matches("step", result.stderr, 1, true)
+  end)
+
+  it("does so for a callback", function()
+    local result = helpers.child(blocker .. [[
+async.run(function()
+  async.call_soon(function()
+    local result = step()
+    print(result)
+  end)
+  async.sleep(0.001)
+end, { watchdog = 0.05 })]])
+    assert.equal(0, result.status)
+    assert.equal("reported while it blocked\n", result.stdout)
+  end)
+
+  it("does so in a coroutine of the user's own", function()
+    local result = helpers.child(blocker .. [[
+async.run(function()
+  local co = coroutine.wrap(function()
+    local result = step()
+    print(result)
+  end)
+  co()
+end, { watchdog = 0.05 })]])
+    assert.equal(0, result.status)
+    assert.equal("reported while it blocked\n", result.stdout)
+  end)
+
+  it("names the task", function()
+    local result = helpers.child(blocker .. [[
+async.run(function()
+  async.await(async.create_task(function()
+    local result = step()
+    print(result)
+  end, { name = "the culprit" }))
+end, { watchdog = 0.05 })]])
+    assert.equal("reported while it blocked\n", result.stdout)
+    assert.matches("the culprit", result.stderr, 1, true)
+  end)
+
+  it("is silent while the loop moves, or waits", function()
+    helpers.child_output([[
+async.run(function()
+  for _ = 1, 10 do async.sleep(0.02) end
+end, { watchdog = 5 })
+async.run(function() async.sleep(0.1) end, { watchdog = 0.05 })]])
+  end)
+
+  it("leaves the user's hook alone, and is gone after run", function()
+    local output = helpers.child_output([[
+local count = 0
+debug.sethook(function() count = count + 1 end, "", 100)
+async.run(function() async.sleep(0.01) end, { watchdog = 5 })
+local hook = debug.gethook()
+print(hook ~= nil, count > 0)
+debug.sethook()
+async.run(function() async.sleep(0.01) end, { watchdog = 5 })
+print(debug.gethook())]])
+    assert.equal("true\ttrue\nnil\n", output)
+  end)
+end)
+
+describe("SIGINT", function()
+  -- Sends this process a SIGINT that has arrived when it returns.
+  local interrupt = [[
+local function interrupt()
+  io.popen("kill -INT $PPID"):close()
+end
+]]
+
+  it("cancels the main task, and run raises KeyboardInterrupt after the cleanup", function()
+    local output = helpers.child_output(interrupt .. [[
+local ok, err = pcall(async.run, function()
+  async.create_task(function()
+    local _ <close> = setmetatable({}, { __close = function() async.sleep(0.001) print("other cleaned up") end })
+    async.sleep(3600)
+  end)
+  async.create_task(interrupt)
+  local _ <close> = setmetatable({}, { __close = function() async.sleep(0.001) print("main cleaned up") end })
+  local fine, why = pcall(async.sleep, 3600)
+  print(fine, why.name)
+  error(why, 0)
+end, { signals = true })
+print(ok, err.name)
+print(async.run(function() return "again" end))]])
+    assert.equal("false\tCancelledError\nmain cleaned up\nother cleaned up\nfalse\tKeyboardInterrupt\nagain\n", output)
+  end)
+
+  it("reaches a program that waits in the poll", function()
+    local output = helpers.child_output([[
+local sender = io.popen("sleep 0.1; kill -INT $PPID")
+local ok, err = pcall(async.run, function() async.sleep(3600) end, { signals = true })
+print(ok, err.name)
+sender:close()]])
+    assert.equal("false\tKeyboardInterrupt\n", output)
+  end)
+
+  it("that the main task swallows does not hide its result", function()
+    local output = helpers.child_output(interrupt .. [[
+print(pcall(async.run, function()
+  interrupt()
+  local fine, why = pcall(async.sleep, 3600)
+  return "result", fine, why.name
+end, { signals = true }))]])
+    assert.equal("true\tresult\tfalse\tCancelledError\n", output)
+  end)
+
+  it("a second time interrupts a busy loop at once", function()
+    local output = helpers.child_output(interrupt .. [[
+local ok, err = pcall(async.run, function()
+  interrupt()
+  interrupt()
+  while true do end
+end, { signals = true, shutdown_timeout = 1 })
+print(ok, err.name)]])
+    assert.equal("false\tKeyboardInterrupt\n", output)
+  end)
+
+  it("a second time interrupts a cleanup that waits", function()
+    local output = helpers.child_output(interrupt .. [[
+local ok, err = pcall(async.run, function()
+  local _ <close> = setmetatable({}, { __close = function()
+    interrupt()
+    async.sleep(3600)
+  end })
+  interrupt()
+  async.sleep(3600)
+end, { signals = true })
+print(ok, err.name)]])
+    assert.equal("false\tKeyboardInterrupt\n", output)
+  end)
+
+  it("is left alone without opts.signals, and after run", function()
+    for _, source in ipairs({
+      "async.run(function() interrupt() async.sleep(0.05) end)",
+      "async.run(function() end, { signals = true }) interrupt() print('not reached')",
+    }) do
+      local result = helpers.child(interrupt .. source)
+      assert.is_true(result.status ~= 0)
+      assert.equal("", result.stdout)
+    end
+  end)
+end)
