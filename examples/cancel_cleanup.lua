@@ -14,8 +14,8 @@ local function resource(name)
 end
 
 local worker = async(function()
-  local _database <close> = resource("database")
-  local _file <close> = resource("file")
+  local database <close> = resource("database")
+  local file <close> = resource("file")
   -- async.pcall catches errors, but lets the cancellation pass; the plain pcall would swallow it.
   print(async.pcall(error, "an error", 0))
   async.pcall(async.sleep, 60)

@@ -65,8 +65,8 @@ end
 
 -- One try, when a permit is free.
 local function attempt(job, location, opts, permits)
-  local _permit <close> = permits:acquire()
-  local _request <close> = measure(job, "request")
+  local permit <close> = permits:acquire()
+  local request <close> = measure(job, "request")
   local file <close> = open_file(job, opts.output)
   local bytes = 0
   local function sink(data)
@@ -103,7 +103,7 @@ local fetch = async(function(job, opts, permits)
     local ok, result = async.pcall(attempt, job, location, opts, permits)
     if ok then return result end
     if job.attempts > opts.retries or not may_pass(result) then error(result, 0) end
-    local _pause <close> = measure(job, "pause")
+    local pause <close> = measure(job, "pause")
     async.sleep(back_off(job.attempts))
   end
 end)
@@ -136,13 +136,13 @@ end
 -- Fetches everything. Returns the outcomes, in the order of the jobs: each what `fetch` returned, or a Failure.
 local function fetch_all(work, opts)
   local permits = async.Semaphore(opts.limit)
-  local _total <close> = measure(work, "all")
+  local total <close> = measure(work, "all")
   local tasks = {}
   for i, job in ipairs(work.jobs) do
     job.task = async.create_task(fetch(job, opts, permits), { name = job.url })
     tasks[i] = job.task
   end
-  local _shown <close> = opts.progress and progress(work.jobs) or nil
+  local shown <close> = opts.progress and progress(work.jobs) or nil
   return async.gather(tasks, { return_exceptions = true })
 end
 
@@ -158,8 +158,7 @@ end
 -- The same with the pages of the own site.
 local function fetch_demo(work, opts)
   local demo_site = require "lib.demo_site"
-  local server, urls = demo_site.serve()
-  local _site <close> = server
+  local site <close>, urls = demo_site.serve()
   add_jobs(work, urls)
   return fetch_all(work, opts)
 end

@@ -11,9 +11,11 @@
 #if defined(__GNUC__)
 #define LW_LIKELY(x) __builtin_expect(!!(x), 1)
 #define LW_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define LW_PREFETCH(p) (__builtin_prefetch(p), __builtin_prefetch((const char *)(p) + 64))
 #else
 #define LW_LIKELY(x) (x)
 #define LW_UNLIKELY(x) (x)
+#define LW_PREFETCH(p) ((void)(p))
 #endif
 
 /* Makes a class: pushes a metatable called `name` whose __index is a table of `methods`, and which also holds

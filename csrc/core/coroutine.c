@@ -9,12 +9,18 @@
  * is told by its metatable, so that only an unused one has a finalizer (which complains) and none costs more memory. */
 enum { FUNCTION = 1, MAX_ARGS = 60000 };
 
-static int is_unused(lua_State *L, const lw_Loop *loop, int index) {
-  return lw_test(L, index, loop->metatables[LW_REF_COROUTINE]) != NULL;
-}
-
-int lw_is_used_coroutine(lua_State *L, const lw_Loop *loop, int index) {
-  return lw_test(L, index, loop->metatables[LW_REF_USED_COROUTINE]) != NULL;
+lw_Kind lw_kind(lua_State *L, const lw_Loop *loop, int index) {
+  const void *metatable;
+  if (!lua_getmetatable(L, index)) return lua_isfunction(L, index) ? LW_IS_FUNCTION : LW_IS_NOTHING;
+  metatable = lua_topointer(L, -1);
+  lua_pop(L, 1);
+  if (metatable == loop->metatables[LW_REF_COROUTINE]) return LW_IS_COROUTINE;
+  if (metatable == loop->metatables[LW_REF_TASK] || metatable == loop->metatables[LW_REF_FUTURE]) return LW_IS_FUTURE;
+  if (metatable == loop->metatables[LW_REF_USED_COROUTINE]) return LW_IS_USED;
+  if (lua_isfunction(L, index)) return LW_IS_FUNCTION;
+  if (luaL_getmetafield(L, index, "__await") == LUA_TNIL) return LW_IS_NOTHING;
+  lua_pop(L, 1);
+  return LW_IS_OBJECT;
 }
 
 /* Pushes the name that the function at `index` goes by, or nil. */
@@ -40,14 +46,15 @@ static const char *push_short_name(lua_State *L, lw_Loop *loop, int index) {
   return lua_tostring(L, -1);
 }
 
-void lw_check_unused(lua_State *L, lw_Loop *loop, int index) {
-  if (LW_LIKELY(!lw_is_used_coroutine(L, loop, index))) return;
+static void raise_used(lua_State *L, lw_Loop *loop, int index) {
   lw_error_raise(L, LW_RUNTIME_ERROR, "coroutine '%s' was already awaited", push_short_name(L, loop, index));
 }
 
+void lw_check_unused(lua_State *L, lw_Loop *loop, int index) {
+  if (lw_kind(L, loop, index) == LW_IS_USED) raise_used(L, loop, index);
+}
+
 void lw_use_coroutine(lua_State *L, lw_Loop *loop, int index) {
-  if (!is_unused(L, loop, index)) return;
-  index = lua_absindex(L, index);
   lw_push_ref(L, loop, LW_REF_USED_COROUTINE);
   lua_setmetatable(L, index);
 }
@@ -67,12 +74,11 @@ int lw_push_body(lua_State *L, int index) {
   return n;
 }
 
-void lw_push_task_body(lua_State *L, lw_Loop *loop, int index) {
-  if (lua_isfunction(L, index) || is_unused(L, loop, index)) {
+void lw_push_task_body(lua_State *L, lw_Loop *loop, int index, lw_Kind kind) {
+  if (LW_LIKELY(kind == LW_IS_FUNCTION || kind == LW_IS_COROUTINE)) {
     lua_pushvalue(L, index);
     return;
   }
-  index = lua_absindex(L, index);
   lua_newuserdatauv(L, 0, 2);
   lw_push_ref(L, loop, LW_REF_AWAIT);
   lua_setiuservalue(L, -2, FUNCTION);
@@ -85,13 +91,7 @@ void lw_push_task_body(lua_State *L, lw_Loop *loop, int index) {
 /* ---- what can be awaited ---- */
 
 const char *lw_not_awaitable(lua_State *L, lw_Loop *loop, int index) {
-  if (lua_isfunction(L, index) || lw_to_future(L, loop, index) != NULL || is_unused(L, loop, index) ||
-      lw_is_used_coroutine(L, loop, index))
-    return NULL;
-  if (luaL_getmetafield(L, index, "__await") != LUA_TNIL) {
-    lua_pop(L, 1);
-    return NULL;
-  }
+  if (LW_LIKELY(lw_kind(L, loop, index) != LW_IS_NOTHING)) return NULL;
   if (lua_isnoneornil(L, index))
     return lua_pushfstring(L, "awaitable expected, got %s: the function that was called has waited already and returned "
                               "nothing; call it without await, or pass the function itself",
@@ -143,38 +143,39 @@ static int await_future(lua_State *L) {
   task = lw_waiter(L, loop);
   if (&task->future == future) return lw_error_raise(L, LW_RUNTIME_ERROR, "a task cannot await itself");
   lw_list_push(&future->waiters, &lw_task_node(task)->link);
-  return lw_park(L, task, LW_WAIT_AWAIT, future);
+  return lw_park(L, loop, task, LW_WAIT_AWAIT, future);
 }
 
 /* begin(x): the function to call, and its arguments, for awaiting x. That call is made by Lua code (async.await), as a tail
  * call, so that awaits can nest as deep as Lua calls can: a call made here would cost C stack. */
 static int await_begin(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
-  const char *complaint;
   luaL_checkstack(L, 4, NULL);
   if (LW_UNLIKELY(loop->current == NULL))
     return lw_error_raise(L, LW_RUNTIME_ERROR, "await outside a task: run it with async.run or async.create_task");
-  if (lw_to_future(L, loop, 1) != NULL) {
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_insert(L, 1);
-    return 2;
+  switch (lw_kind(L, loop, 1)) {
+    case LW_IS_FUTURE:
+      lua_pushvalue(L, lua_upvalueindex(2));
+      lua_insert(L, 1);
+      return 2;
+    case LW_IS_COROUTINE:
+      lw_use_coroutine(L, loop, 1);
+      return 1 + lw_push_body(L, 1);
+    case LW_IS_FUNCTION:
+      return 1;
+    case LW_IS_OBJECT:
+      luaL_getmetafield(L, 1, "__await");
+      lua_insert(L, 1);
+      return 2;
+    case LW_IS_USED:
+      raise_used(L, loop, 1);
+      return 0;
+    default:
+      luaL_where(L, 2);
+      lua_pushfstring(L, "bad argument #1 to 'await' (%s)", lw_not_awaitable(L, loop, 1));
+      lua_concat(L, 2);
+      return lua_error(L);
   }
-  if (is_unused(L, loop, 1)) {
-    lw_use_coroutine(L, loop, 1);
-    return 1 + lw_push_body(L, 1);
-  }
-  if (lua_isfunction(L, 1)) return 1;
-  lw_check_unused(L, loop, 1);
-  complaint = lw_not_awaitable(L, loop, 1);
-  if (complaint != NULL) {
-    luaL_where(L, 2);
-    lua_pushfstring(L, "bad argument #1 to 'await' (%s)", complaint);
-    lua_concat(L, 2);
-    return lua_error(L);
-  }
-  luaL_getmetafield(L, 1, "__await");
-  lua_insert(L, 1);
-  return 2;
 }
 
 /* ---- async functions ---- */
@@ -228,7 +229,7 @@ static int coroutine_tostring(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   lua_getiuservalue(L, 1, FUNCTION);
   lw_push_known_name(L, loop, -1);
-  lua_pushfstring(L, "<Coroutine%s %s>", is_unused(L, loop, 1) ? "" : " (used)", lua_tostring(L, -1));
+  lua_pushfstring(L, "<Coroutine%s %s>", lw_kind(L, loop, 1) == LW_IS_COROUTINE ? "" : " (used)", lua_tostring(L, -1));
   return 1;
 }
 
@@ -256,8 +257,9 @@ static int is_future(lua_State *L) {
 
 /* discard(x): a Coroutine will not be run, and that is meant so. RuntimeError if it was used. */
 static int discard(lua_State *L) {
-  lw_check_unused(L, lw_loop(L), 1);
-  lw_use_coroutine(L, lw_loop(L), 1);
+  lw_Loop *loop = lw_loop(L);
+  lw_check_unused(L, loop, 1);
+  if (lw_kind(L, loop, 1) == LW_IS_COROUTINE) lw_use_coroutine(L, loop, 1);
   return 0;
 }
 

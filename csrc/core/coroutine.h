@@ -5,17 +5,26 @@
 
 #include "core/loop.h"
 
+/* What a value is to await. */
+typedef enum lw_Kind {
+  LW_IS_NOTHING,
+  LW_IS_FUNCTION,
+  LW_IS_FUTURE, /* or a task */
+  LW_IS_COROUTINE,
+  LW_IS_USED, /* a Coroutine that was awaited or made a task before */
+  LW_IS_OBJECT /* with __await */
+} lw_Kind;
+
+lw_Kind lw_kind(lua_State *L, const lw_Loop *loop, int index);
+
 /* Raises RuntimeError if the value at `index` is a Coroutine that was used before. */
 void lw_check_unused(lua_State *L, lw_Loop *loop, int index);
 
-/* The Coroutine at `index` (or any other value, then nothing happens) is used now. */
+/* The unused Coroutine at the absolute index `index` is used from now on. */
 void lw_use_coroutine(lua_State *L, lw_Loop *loop, int index);
 
-/* Is the value at `index` a Coroutine that was used? */
-int lw_is_used_coroutine(lua_State *L, const lw_Loop *loop, int index);
-
-/* Pushes what a task for the awaitable at `index` runs: a function without arguments or a Coroutine. */
-void lw_push_task_body(lua_State *L, lw_Loop *loop, int index);
+/* Pushes what a task for the awaitable at the absolute index `index` runs: a function without arguments or a Coroutine. */
+void lw_push_task_body(lua_State *L, lw_Loop *loop, int index, lw_Kind kind);
 
 /* Pushes the function of such a body, at absolute index `index`, and its arguments; returns their number. */
 int lw_push_body(lua_State *L, int index);

@@ -129,31 +129,31 @@ static int park_end(lua_State *L, int status, lua_KContext context) {
   return class->resumed(L, task, task->on, flags & LW_TIMED_OUT ? LW_TIMEOUT : LW_WOKEN);
 }
 
-static int yield(lua_State *L, lw_Task *task) {
-  if (LW_UNLIKELY(L != task->co)) lw_loop(L)->passing = 1;
+static int yield(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  if (LW_UNLIKELY(L != task->co)) loop->passing = 1;
   return lua_yieldk(L, 0, (lua_KContext)task, park_end);
 }
 
-int lw_park(lua_State *L, lw_Task *task, lw_WaitKind kind, void *on) {
+int lw_park(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind, void *on) {
   lw_Node *node = lw_task_node(task);
   node->state = LW_WAITING;
   node->wait = (uint8_t)kind;
   task->on = on;
   if (LW_UNLIKELY(node->flags & (LW_CANCEL_NOW | LW_CANCEL_NEXT))) {
     node->flags &= (uint8_t)~(LW_CANCEL_NOW | LW_CANCEL_NEXT);
-    lw_interrupt(L, lw_loop(L), task, 0);
+    lw_interrupt(L, loop, task, 0);
   }
-  return yield(L, task);
+  return yield(L, loop, task);
 }
 
-int lw_pass(lua_State *L, lw_Task *task, lw_WaitKind kind, void *on) {
+int lw_pass(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind, void *on) {
   lw_Node *node = lw_task_node(task);
   node->state = LW_READY;
   node->wait = (uint8_t)kind;
   task->on = on;
   if (LW_UNLIKELY(node->flags & LW_CANCEL_NEXT)) node->flags |= LW_CANCEL_NOW;
-  lw_ready(lw_loop(L), node);
-  return yield(L, task);
+  lw_ready(loop, node);
+  return yield(L, loop, task);
 }
 
 static void end_wait(lw_Loop *loop, lw_Task *task, int flag) {

@@ -5,12 +5,13 @@
  * what happens then. Whoever ends the wait takes the node out of the list and calls lw_wake. Nothing is allocated.
  *
  *   static int event_wait(lua_State *L) {
+ *     lw_Loop *loop = lw_loop(L);
  *     Event *event = lw_self(L);
  *     lw_Task *task;
  *     if (event->set) return 0;
- *     task = lw_waiter(L, lw_loop(L));
+ *     task = lw_waiter(L, loop);
  *     lw_list_push(&event->waiters, &lw_task_node(task)->link);
- *     return lw_park(L, task, LW_WAIT_EVENT, event);
+ *     return lw_park(L, loop, task, LW_WAIT_EVENT, event);
  *   }
  */
 #ifndef LUAWAIT_CORE_PARK_H
@@ -59,10 +60,10 @@ lw_Task *lw_waiter(lua_State *L, lw_Loop *loop);
 
 /* Suspends the task until lw_wake, its deadline (lw_timer_start on the task before this) or a cancellation. Call as
  * `return lw_park(...)`. `on` must stay alive as long as the wait does: have it on the stack of the calling function. */
-int lw_park(lua_State *L, lw_Task *task, lw_WaitKind kind, void *on);
+int lw_park(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind, void *on);
 
 /* As lw_park, for a wait that is over already: lets the others have their turn. */
-int lw_pass(lua_State *L, lw_Task *task, lw_WaitKind kind, void *on);
+int lw_pass(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind, void *on);
 
 /* Ends the wait of a parked task whose node is in no list any more. Never fails. */
 void lw_wake(lw_Loop *loop, lw_Task *task);

@@ -90,13 +90,11 @@ static lw_State take_error(lua_State *L, lw_Loop *loop, lw_Task *task, int index
   return lw_future_set_error(L, loop, index, &task->future);
 }
 
-/* The coroutine of the task returned, with `count` results; `first`: it is in the pool still. */
+/* The coroutine of the task on the top returned, with `count` results; `first`: it is in the pool still. Pops the task. */
 static void finish(lua_State *L, lw_Loop *loop, lw_Task *task, int count, int status, int first) {
   lua_State *co = task->co;
   lw_State end = LW_DONE;
-  int index;
-  lw_push_anchored(L, loop, lw_task_node(task)->slot);
-  index = lua_gettop(L);
+  int index = lua_gettop(L);
   if (LW_UNLIKELY(status != LUA_OK)) {
     if (first) keep_coroutine(L, loop); /* a dead one: not for the pool */
     end = take_error(L, loop, task, index);
@@ -122,31 +120,27 @@ static void bad_yield(lua_State *L, lua_Debug *ar) {
                                       "to let others run");
 }
 
-static void resume(lua_State *L, lw_Loop *loop, lw_Task *task, int nargs, int first) {
-  lua_State *co = task->co;
-  int count, status;
+/* Lets the coroutine run until it waits or ends. */
+static int resume(lua_State *L, lw_Loop *loop, lw_Task *task, int nargs, int *count) {
+  int status;
   lw_task_node(task)->state = LW_RUNNING;
   loop->current = task;
-  lw_begin_step(loop, co);
-  status = lua_resume(co, L, nargs, &count);
+  lw_begin_step(loop, task->co);
+  status = lua_resume(task->co, L, nargs, count);
   lw_end_step(loop);
   loop->current = NULL;
   loop->passing = 0;
-  if (LW_UNLIKELY(status != LUA_YIELD)) {
-    finish(L, loop, task, count, status, first);
-    return;
-  }
-  if (LW_UNLIKELY(first)) {
-    lw_push_anchored(L, loop, lw_task_node(task)->slot);
-    keep_coroutine(L, loop);
-    lua_pop(L, 1);
-  }
-  if (LW_UNLIKELY(lw_task_node(task)->state == LW_RUNNING)) {
-    lua_pop(co, count);
-    lua_sethook(co, bad_yield, LUA_MASKCOUNT, 1);
-    lw_task_node(task)->state = LW_READY;
-    lw_ready(loop, lw_task_node(task));
-  }
+  return status;
+}
+
+/* The coroutine has yielded: because the task is parked, or because the script called coroutine.yield. */
+static void after_yield(lw_Loop *loop, lw_Task *task, int count) {
+  lw_Node *node = lw_task_node(task);
+  if (LW_LIKELY(node->state != LW_RUNNING)) return;
+  lua_pop(task->co, count);
+  lua_sethook(task->co, bad_yield, LUA_MASKCOUNT, 1);
+  node->state = LW_READY;
+  lw_ready(loop, node);
 }
 
 static void cancel_unstarted(lua_State *L, lw_Loop *loop, lw_Task *task) {
@@ -159,7 +153,7 @@ static void cancel_unstarted(lua_State *L, lw_Loop *loop, lw_Task *task) {
 
 static void start(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lua_State *co;
-  int nargs, index = lua_gettop(L) + 1;
+  int nargs, count, status, index = lua_gettop(L) + 1;
   if (lw_task_node(task)->flags & LW_CANCEL_NOW) {
     cancel_unstarted(L, loop, task);
     return;
@@ -172,17 +166,43 @@ static void start(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lua_pushcfunction(co, task_body);
   lua_pushcfunction(co, lw_traceback);
   lua_xmove(L, co, nargs + 1);
-  lua_settop(L, index - 1);
+  lua_settop(L, index);
   task->co = co;
-  resume(L, loop, task, nargs + 2, 1);
+  status = resume(L, loop, task, nargs + 2, &count);
+  if (LW_LIKELY(status != LUA_YIELD)) {
+    finish(L, loop, task, count, status, 1);
+  } else {
+    keep_coroutine(L, loop);
+    lua_pop(L, 1);
+    after_yield(loop, task, count);
+  }
+}
+
+/* The next one's coroutine is cold, most often. */
+static void prefetch_next(const lw_Loop *loop) {
+  const lw_Link *link = loop->ready.first;
+  if (link != NULL) {
+    const lw_Task *next = (const lw_Task *)(const void *)link;
+    if (next->future.timed.node.type == LW_TASK) LW_PREFETCH(next->co);
+  }
 }
 
 static void task_run(lw_Loop *loop, lw_Node *node) {
+  lua_State *L = loop->L;
   lw_Task *task = lw_node_task(node);
-  if (LW_LIKELY(task->co != NULL))
-    resume(loop->L, loop, task, 0, 0);
-  else
-    start(loop->L, loop, task);
+  int count, status;
+  if (LW_UNLIKELY(task->co == NULL)) {
+    start(L, loop, task);
+    return;
+  }
+  prefetch_next(loop);
+  status = resume(L, loop, task, 0, &count);
+  if (LW_LIKELY(status == LUA_YIELD)) {
+    after_yield(loop, task, count);
+  } else {
+    lw_push_anchored(L, loop, node->slot);
+    finish(L, loop, task, count, status, 0);
+  }
 }
 
 /* A memory error cut a step short: the task fails with it. Storing a string that exists already needs no memory. */
@@ -206,33 +226,41 @@ static void note_creation(lua_State *L, lw_Loop *loop) {
   lw_note_set(L, loop, -2, "created_at");
 }
 
-lw_Task *lw_task_new(lua_State *L, lw_Loop *loop, int index) {
+/* For an awaitable of this kind, which is no used Coroutine. What may raise comes first. */
+static lw_Task *new_task(lua_State *L, lw_Loop *loop, int index, lw_Kind kind) {
   lw_Task *task;
   lw_Node *node;
-  index = lua_absindex(L, index);
   luaL_checkstack(L, 6, NULL);
-  lw_check_unused(L, loop, index);
   task = lua_newuserdatauv(L, sizeof *task, 1);
   *task = (lw_Task){.future.timed.node = {.type = LW_TASK, .state = LW_CREATED}};
   node = lw_task_node(task);
-  lw_push_task_body(L, loop, index);
+  lw_push_task_body(L, loop, index, kind);
   lua_setiuservalue(L, -2, VALUE);
   lw_push_ref(L, loop, LW_REF_TASK);
   lua_setmetatable(L, -2);
   if (LW_UNLIKELY(loop->debug)) note_creation(L, loop);
-  node->slot = lw_anchor(L, loop, -1);
-  lw_use_coroutine(L, loop, index);
+  node->slot = lw_anchor(L, loop, lua_gettop(L));
+  if (kind == LW_IS_COROUTINE) lw_use_coroutine(L, loop, index);
   task->id = ++loop->last_id;
   loop->unfinished++;
   lw_ready(loop, node);
   return task;
 }
 
+lw_Task *lw_task_new(lua_State *L, lw_Loop *loop, int index) {
+  lw_check_unused(L, loop, index);
+  index = lua_absindex(L, index);
+  return new_task(L, loop, index, lw_kind(L, loop, index));
+}
+
 lw_Future *lw_ensure_future(lua_State *L, lw_Loop *loop, int index) {
-  lw_Future *future = lw_to_future(L, loop, index);
-  if (future == NULL) return &lw_task_new(L, loop, index)->future;
-  lua_pushvalue(L, index);
-  return future;
+  lw_Kind kind = lw_kind(L, loop, index);
+  if (kind == LW_IS_FUTURE) {
+    lua_pushvalue(L, index);
+    return lua_touserdata(L, index);
+  }
+  if (kind == LW_IS_USED) lw_check_unused(L, loop, index);
+  return &new_task(L, loop, lua_absindex(L, index), kind)->future;
 }
 
 void lw_task_abandon(lua_State *L, lw_Loop *loop, lw_Task *task) {

@@ -63,9 +63,9 @@ static int loop_sleep(lua_State *L) {
   double delay = lw_check_seconds(L, 1);
   lw_Loop *loop = lw_loop(L);
   lw_Task *task = lw_waiter(L, loop);
-  if (delay <= 0) return lw_pass(L, task, LW_WAIT_SLEEP, task);
+  if (delay <= 0) return lw_pass(L, loop, task, LW_WAIT_SLEEP, task);
   if (lw_start_delay(loop, &task->future.timed, delay) != 0) return luaL_error(L, "not enough memory");
-  return lw_park(L, task, LW_WAIT_SLEEP, task);
+  return lw_park(L, loop, task, LW_WAIT_SLEEP, task);
 }
 
 /* async.time(): the loop's monotonic clock in seconds */

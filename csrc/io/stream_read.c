@@ -256,7 +256,7 @@ static int fulfil(lua_State *L, lw_Stream *stream, lw_Wish wish) {
   if (LW_UNLIKELY(err != 0)) return lw_stream_raise(L, stream, err, "read");
   stream->streak = 0;
   stream->reader = task;
-  return lw_park(L, task, LW_WAIT_READ, stream);
+  return lw_park(L, loop, task, LW_WAIT_READ, stream);
 }
 
 /* ---- Lua-visible ---- */
@@ -265,8 +265,8 @@ static int fulfil(lua_State *L, lw_Stream *stream, lw_Wish wish) {
 static size_t check_count(lua_State *L, int arg, size_t missing) {
   lua_Integer n;
   if (missing != 0 && lua_isnoneornil(L, arg)) return missing;
-  n = luaL_checkinteger(L, arg);
-  if (n < 1) luaL_argerror(L, arg, lua_pushfstring(L, "positive integer expected, got %I", n));
+  n = lw_check_integer(L, arg);
+  if (n < 1) lw_argerror(L, arg, lua_pushfstring(L, "positive integer expected, got %I", n));
   return (size_t)n;
 }
 
@@ -294,8 +294,8 @@ static int stream_read_exactly(lua_State *L) {
 static int stream_read_until(lua_State *L) {
   lw_Stream *stream = lw_io_self(L);
   lw_Wish wish = {.kind = LW_UNTIL};
-  wish.sep = luaL_checklstring(L, 2, &wish.sep_length);
-  luaL_argcheck(L, wish.sep_length > 0, 2, "empty separator");
+  wish.sep = lw_check_string(L, 2, &wish.sep_length);
+  if (wish.sep_length == 0) lw_argerror(L, 2, "the separator is empty");
   wish.n = check_count(L, 3, LINE_LIMIT);
   return fulfil(L, stream, wish);
 }

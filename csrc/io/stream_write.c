@@ -73,7 +73,7 @@ void lw_stream_wake_writers(lw_Stream *stream) {
 static int wait_for(lua_State *L, lw_Task *task, lw_Drain *drain) {
   drain->stream->streak = 0;
   lw_list_push(&drain->tasks, &lw_task_node(task)->link);
-  return lw_park(L, task, LW_WAIT_WRITE, drain);
+  return lw_park(L, loop, task, LW_WAIT_WRITE, drain);
 }
 
 static void close_for_program(lw_Stream *stream) {
@@ -233,7 +233,7 @@ static size_t check_strings(lua_State *L, int last) {
   size_t total = 0, n;
   int i;
   for (i = 2; i <= last; i++) {
-    luaL_checklstring(L, i, &n);
+    lw_check_string(L, i, &n);
     total += n;
   }
   return total;
@@ -257,7 +257,7 @@ static int after_write(lua_State *L, lw_Stream *stream) {
   if (queued(stream) >= HIGH_WATER) return wait_for(L, lw_waiter(L, loop), &stream->drained);
   if (LW_LIKELY(stream->streak < LONGEST_STREAK)) return 0;
   stream->streak = 0;
-  return lw_pass(L, lw_waiter(L, loop), LW_WAIT_WRITE, &stream->drained);
+  return lw_pass(L, loop, lw_waiter(L, loop), LW_WAIT_WRITE, &stream->drained);
 }
 
 /* ---- Lua-visible ---- */

@@ -36,15 +36,16 @@ static int new_event(lua_State *L) {
 
 /* event:wait(): returns true once the event is set; at once if it is */
 static int event_wait(lua_State *L) {
+  lw_Loop *loop = lw_loop(L);
   Event *event = lw_self(L);
   lw_Task *task;
   if (event->set) {
     lua_pushboolean(L, 1);
     return 1;
   }
-  task = lw_waiter(L, lw_loop(L));
+  task = lw_waiter(L, loop);
   lw_list_push(&event->waiters, &lw_task_node(task)->link);
-  return lw_park(L, task, LW_WAIT_EVENT, event);
+  return lw_park(L, loop, task, LW_WAIT_EVENT, event);
 }
 
 /* event:set(): wakes all who wait, in the order in which they came; they go on even if it is cleared again at once */

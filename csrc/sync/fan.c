@@ -18,12 +18,12 @@ lw_Fan *lw_fan_new(lua_State *L, int futures, uint32_t capacity) {
 }
 
 void lw_fan_add(lw_Fan *fan, lw_Future *future) {
-  lw_Child *child = &fan->children[fan->count];
-  *child = (lw_Child){.node = {.type = LW_CHILD, .slot = fan->count}, .future = future};
+  lw_Node *child = &fan->children[fan->count];
+  *child = (lw_Node){.type = LW_CHILD, .slot = fan->count};
   fan->count++;
   if (lw_future_done(future)) return;
   fan->left++;
-  lw_list_push(&future->waiters, &child->node.link);
+  lw_list_push(&future->waiters, &child->link);
 }
 
 void lw_fan_wake(lw_Loop *loop, lw_Fan *fan) {
@@ -32,26 +32,49 @@ void lw_fan_wake(lw_Loop *loop, lw_Fan *fan) {
   if (owner != NULL) lw_wake(loop, owner);
 }
 
-void lw_fan_release(lw_Fan *fan) {
+void lw_fan_release(lua_State *L, lw_Fan *fan, int futures) {
   uint32_t i;
   fan->owner = NULL;
   for (i = 0; i < fan->count; i++) {
-    lw_Child *child = &fan->children[i];
-    if (lw_linked(&child->node.link)) lw_list_remove(&child->future->waiters, &child->node.link);
+    lw_Future *future;
+    if (!lw_linked(&fan->children[i].link)) continue;
+    lua_rawgeti(L, futures, i + 1);
+    future = lua_touserdata(L, -1);
+    lw_list_remove(&future->waiters, &fan->children[i].link);
+    lua_pop(L, 1);
   }
 }
 
+void lw_fan_push_futures(lua_State *L, const lw_Fan *fan) {
+  lua_pushvalue(fan->L, LW_FUTURES);
+  if (fan->L != L) lua_xmove(fan->L, L, 1);
+}
+
+void lw_fan_undo(lw_Loop *loop, lw_Task *task, void *on) {
+  lua_State *L = loop->L;
+  (void)task;
+  lw_fan_push_futures(L, on);
+  lw_fan_release(L, on, lua_gettop(L));
+  lua_pop(L, 1);
+}
+
+int lw_fan_park(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind) {
+  lw_Fan *fan = lua_touserdata(L, LW_FAN);
+  fan->owner = task;
+  fan->L = L;
+  return lw_park(L, loop, task, kind, fan);
+}
+
 static int fan_gc(lua_State *L) {
-  lw_fan_release(lua_touserdata(L, 1));
+  lua_getiuservalue(L, 1, 1);
+  lw_fan_release(L, lua_touserdata(L, 1), 2);
   return 0;
 }
 
 static void child_notify(lw_Loop *loop, lw_Node *node, lw_Future *finished) {
-  lw_Child *child = LW_CONTAINER(node, lw_Child, node);
-  lw_Fan *fan = LW_CONTAINER(child - node->slot, lw_Fan, children);
-  (void)finished;
+  lw_Fan *fan = LW_CONTAINER(node - node->slot, lw_Fan, children);
   fan->left--;
-  fan->finished(loop, fan, child);
+  fan->finished(loop, fan, node, finished);
 }
 
 /* ---- what comes in ---- */
@@ -67,14 +90,20 @@ void lw_check_entry(lua_State *L, lw_Loop *loop, int key_index) {
 
 uint32_t lw_check_list(lua_State *L, lw_Loop *loop) {
   lua_Integer i, n;
+  int top = lua_gettop(L);
   lw_check_type(L, 1, LUA_TTABLE);
   n = luaL_len(L, 1);
   if (!(n < INT32_MAX)) lw_argerror(L, 1, "too many entries");
   for (i = 1; i <= n; i++) {
-    lua_pushinteger(L, i);
+    lw_Kind kind;
     lua_geti(L, 1, i);
-    lw_check_entry(L, loop, lua_gettop(L) - 1);
-    lua_pop(L, 2);
+    kind = lw_kind(L, loop, top + 1);
+    if (LW_UNLIKELY(kind == LW_IS_USED || kind == LW_IS_NOTHING)) {
+      lua_pushinteger(L, i);
+      lua_insert(L, -2);
+      lw_check_entry(L, loop, top + 1);
+    }
+    lua_settop(L, top);
   }
   return (uint32_t)n;
 }
@@ -99,9 +128,10 @@ static lw_Future *push_twin(lua_State *L, lw_Loop *loop, int list, int futures, 
 
 lw_Future *lw_push_entry_future(lua_State *L, lw_Loop *loop, int list, int futures, lua_Integer i) {
   lw_Future *future;
+  int index = lua_gettop(L) + 1;
   lua_geti(L, list, i);
-  future = lw_is_used_coroutine(L, loop, -1) ? push_twin(L, loop, list, futures, i) : lw_ensure_future(L, loop, -1);
-  lua_remove(L, -2);
+  future = lw_kind(L, loop, index) == LW_IS_USED ? push_twin(L, loop, list, futures, i) : lw_ensure_future(L, loop, index);
+  lua_replace(L, index);
   return future;
 }
 

@@ -6,24 +6,22 @@
 
 typedef struct lw_Fan lw_Fan;
 
-/* A watched future; its node stands in the future's list until that is done. */
-typedef struct lw_Child {
-  lw_Node node; /* slot: its number in the fan, from 0 */
-  lw_Future *future;
-} lw_Child;
-
-/* A userdata; user value 1 is the table of the futures, which keeps them alive. It lies in the frame of the function that
- * parks, or is let go with that frame: then __gc takes the nodes out of the lists. */
+/* A userdata, with a node for each future that it watches (`slot`: its number, from 0), which stands in that one's list until
+ * it is done. The futures are in a table, user value 1, which keeps them alive; where the task waits, that table is at FUTURES
+ * in the frame. A fan that goes without being released (the frame is gone) is released by __gc. */
 struct lw_Fan {
-  void (*finished)(lw_Loop *loop, lw_Fan *fan, lw_Child *child); /* a child is done; its node is in no list any more */
+  void (*finished)(lw_Loop *loop, lw_Fan *fan, lw_Node *child, lw_Future *future); /* one is done */
   lw_Task *owner;  /* to be woken; NULL when it was, or does not wait */
+  lua_State *L;    /* whose frame waits */
   uint32_t count;  /* children */
   uint32_t left;   /* of these not done */
   uint32_t failed; /* gather: number of the first that failed, from 1 */
   uint8_t mode;
   uint8_t cancelled; /* gather: the request was passed on to the children */
-  lw_Child children[];
+  lw_Node children[];
 };
+
+enum { LW_FAN = 1, LW_FUTURES }; /* the frame of a function that waits with a fan */
 
 /* Pushes a fan for up to `capacity` children, which will be in the table at the absolute index `futures`. */
 lw_Fan *lw_fan_new(lua_State *L, int futures, uint32_t capacity);
@@ -34,8 +32,17 @@ void lw_fan_add(lw_Fan *fan, lw_Future *future);
 /* Wakes the owner, once. */
 void lw_fan_wake(lw_Loop *loop, lw_Fan *fan);
 
-/* Takes all nodes out of the lists. */
-void lw_fan_release(lw_Fan *fan);
+/* Takes all nodes out of the lists; the table of futures is at the absolute index `futures`. */
+void lw_fan_release(lua_State *L, lw_Fan *fan, int futures);
+
+/* Pushes the table of futures of a fan whose task is parked. */
+void lw_fan_push_futures(lua_State *L, const lw_Fan *fan);
+
+/* For wait classes: releases the fan of a parked task. */
+void lw_fan_undo(lw_Loop *loop, lw_Task *task, void *on);
+
+/* Waits with the frame made. */
+int lw_fan_park(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind);
 
 /* Raises an argument error unless argument 1 is a table; raises one too when an entry is not awaitable, and RuntimeError for
  * a Coroutine that was used: `key_index` is where its key stands, the entry is on the top. */

@@ -7,18 +7,17 @@
 
 /* The frame of a gather that waits: */
 enum {
-  FAN = 1,
-  FUTURES, /* array of the children; in the end it holds their results */
-  KEYS,    /* of a keyed gather: array of the keys; false for an array; nil for arguments */
-  FRAME = KEYS
+  FAN = LW_FAN,
+  FUTURES = LW_FUTURES, /* array of the children; in the end it holds their results */
+  KEYS                  /* of a keyed gather: array of the keys; false for an array; nil for arguments */
 };
 
 enum { RETURN_EXCEPTIONS = 1 }; /* the fan's mode */
 
-static void gather_finished(lw_Loop *loop, lw_Fan *fan, lw_Child *child) {
-  int failed = child->future->timed.node.state != LW_DONE;
+static void gather_finished(lw_Loop *loop, lw_Fan *fan, lw_Node *child, lw_Future *future) {
+  int failed = future->timed.node.state != LW_DONE;
   if (failed && fan->failed == 0 && fan->mode != RETURN_EXCEPTIONS) {
-    fan->failed = child->node.slot + 1;
+    fan->failed = child->slot + 1;
     lw_fan_wake(loop, fan);
   } else if (fan->left == 0) {
     lw_fan_wake(loop, fan);
@@ -27,7 +26,7 @@ static void gather_finished(lw_Loop *loop, lw_Fan *fan, lw_Child *child) {
 
 /* ---- results ---- */
 
-/* Pushes what child `i` (from 1) puts into its slot. */
+/* Pushes child `i` (from 1), and what it puts into its slot. */
 static void push_slot(lua_State *L, lw_Loop *loop, lua_Integer i) {
   lw_Future *future;
   lua_rawgeti(L, FUTURES, i);
@@ -36,7 +35,6 @@ static void push_slot(lua_State *L, lw_Loop *loop, lua_Integer i) {
     lw_future_push_first(L, lua_gettop(L), future);
   else
     lw_future_push_failure(L, loop, lua_gettop(L), future);
-  lua_remove(L, -2);
 }
 
 static int push_keyed(lua_State *L, lw_Loop *loop, lua_Integer n) {
@@ -45,6 +43,7 @@ static int push_keyed(lua_State *L, lw_Loop *loop, lua_Integer n) {
   for (i = 1; i <= n; i++) {
     lua_rawgeti(L, KEYS, i);
     push_slot(L, loop, i);
+    lua_remove(L, -2);
     lua_rawset(L, -3);
   }
   return 1;
@@ -55,8 +54,8 @@ static int push_array(lua_State *L, lw_Loop *loop, lua_Integer n) {
   for (i = 1; i <= n; i++) {
     push_slot(L, loop, i);
     lua_rawseti(L, FUTURES, i);
+    lua_settop(L, FUTURES);
   }
-  lua_settop(L, FUTURES);
   lua_pushinteger(L, n);
   lua_setfield(L, FUTURES, "n");
   return 1;
@@ -64,25 +63,28 @@ static int push_array(lua_State *L, lw_Loop *loop, lua_Integer n) {
 
 static int push_values(lua_State *L, lw_Loop *loop, lua_Integer n) {
   lua_Integer i;
-  luaL_checkstack(L, (int)n + 2, "too many results");
-  for (i = 1; i <= n; i++) push_slot(L, loop, i);
+  luaL_checkstack(L, (int)n + 4, "too many results");
+  for (i = 1; i <= n; i++) {
+    push_slot(L, loop, i);
+    lua_remove(L, -2);
+  }
   return (int)n;
 }
 
 static int raise_first(lua_State *L, lw_Loop *loop, lw_Fan *fan) {
-  uint32_t i, first = fan->failed;
-  lw_fan_release(fan);
-  /* as in asyncio: the others go on, and whoever of them fails later is not reported */
-  for (i = 0; i < fan->count; i++) fan->children[i].future->timed.node.flags |= LW_RETRIEVED;
-  for (i = 0; i < fan->count; i++) {
-    lw_Future *future = fan->children[i].future;
-    if (i + 1 == first || future->timed.node.state != LW_FAILED) continue;
-    lua_rawgeti(L, FUTURES, i + 1);
-    lw_future_push_failure(L, loop, lua_gettop(L), future);
-    lua_pop(L, 2);
+  uint32_t i;
+  int top = lua_gettop(L);
+  lw_fan_release(L, fan, FUTURES);
+  for (i = 1; i <= fan->count; i++) { /* as in asyncio: the others go on, and none of them that fails is reported */
+    lw_Future *future;
+    lua_rawgeti(L, FUTURES, i);
+    future = lua_touserdata(L, -1);
+    lw_future_node(future)->flags |= LW_RETRIEVED;
+    if (lw_future_node(future)->state == LW_FAILED) lw_future_push_failure(L, loop, top + 1, future);
+    lua_settop(L, top);
   }
-  lua_rawgeti(L, FUTURES, first);
-  lw_future_push_error(L, loop, lua_gettop(L), fan->children[first - 1].future);
+  lua_rawgeti(L, FUTURES, fan->failed);
+  lw_future_push_error(L, loop, top + 1, lua_touserdata(L, -1));
   return lua_error(L);
 }
 
@@ -107,17 +109,18 @@ static int gather_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
 static int gather_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
   lw_Fan *fan = on;
   uint32_t i;
-  int passed = 0;
-  (void)task;
+  int passed = 0, top = lua_gettop(L);
   fan->cancelled = 1;
-  for (i = 0; i < fan->count; i++) passed |= lw_cancel(L, loop, fan->children[i].future, 0);
-  if (!passed) lw_fan_release(fan);
+  luaL_checkstack(L, 4, NULL);
+  lw_fan_push_futures(L, fan);
+  for (i = 1; i <= fan->count; i++) {
+    lua_rawgeti(L, top + 1, i);
+    passed |= lw_cancel(L, loop, lua_touserdata(L, -1), 0);
+    lua_settop(L, top + 1);
+  }
+  lua_settop(L, top);
+  if (!passed) lw_fan_undo(loop, task, fan);
   return passed;
-}
-
-static void gather_undo(lw_Loop *loop, lw_Task *task, void *on) {
-  (void)loop, (void)task;
-  lw_fan_release(on);
 }
 
 static void gather_describe(lua_State *L, lw_Loop *loop, void *on) {
@@ -239,12 +242,11 @@ static int gather(lua_State *L) {
   fan->mode = (uint8_t)mode;
   if (mode == RETURN_EXCEPTIONS) fan->failed = 0;
   if (fan->left == 0 || fan->failed != 0) return gather_end(L, loop, fan);
-  fan->owner = task;
-  return lw_park(L, task, LW_WAIT_GATHER, fan);
+  return lw_fan_park(L, loop, task, LW_WAIT_GATHER);
 }
 
 void lw_open_gather(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const lw_WaitClass gather_class = {gather_resumed, gather_cancel, NULL, gather_describe, gather_undo};
+  static const lw_WaitClass gather_class = {gather_resumed, gather_cancel, NULL, gather_describe, lw_fan_undo};
   static const luaL_Reg funcs[] = {{"gather", gather}, {NULL, NULL}};
   loop->waits[LW_WAIT_GATHER] = &gather_class;
   lw_setfuncs(L, loop_index, funcs);

@@ -64,15 +64,17 @@ static int new_bounded(lua_State *L) { return new_with(L, 1); }
  * taken none. */
 static int semaphore_acquire(lua_State *L) {
   Semaphore *semaphore = lw_self(L);
+  lw_Loop *loop;
   lw_Task *task;
   lua_settop(L, 1);
   if (semaphore->value > 0) {
     semaphore->value--;
     return 1;
   }
-  task = lw_waiter(L, lw_loop(L));
+  loop = lw_loop(L);
+  task = lw_waiter(L, loop);
   lw_list_push(&semaphore->waiters, &lw_task_node(task)->link);
-  return lw_park(L, task, LW_WAIT_SEMAPHORE, semaphore);
+  return lw_park(L, loop, task, LW_WAIT_SEMAPHORE, semaphore);
 }
 
 /* semaphore:release(): gives a permit back, to the task that has waited longest. ValueError of a bounded one if none was

@@ -32,7 +32,7 @@ static int shield(lua_State *L) {
   future = lw_ensure_future(L, loop, 1);
   if (lw_future_done(future)) return lw_future_push_results(L, loop, 2, future);
   lw_list_push(&future->waiters, &lw_task_node(task)->link);
-  return lw_park(L, task, LW_WAIT_SHIELD, future);
+  return lw_park(L, loop, task, LW_WAIT_SHIELD, future);
 }
 
 /* ensure_future(awaitable): itself if it is a task or a future, else a new task for it. For the combinators written in Lua. */

@@ -6,7 +6,7 @@
 #include "sync/fan.h"
 #include "sync/sync.h"
 
-enum { FAN = 1, FUTURES }; /* the frame of a wait */
+enum { FAN = LW_FAN, FUTURES = LW_FUTURES };
 
 typedef enum Mode { ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION } Mode;
 
@@ -17,20 +17,21 @@ static int decides(const lw_Fan *fan, const lw_Future *future) {
   return fan->mode == FIRST_COMPLETED || (fan->mode == FIRST_EXCEPTION && future->timed.node.state == LW_FAILED);
 }
 
-static void wait_finished(lw_Loop *loop, lw_Fan *fan, lw_Child *child) {
-  if (fan->left == 0 || decides(fan, child->future)) lw_fan_wake(loop, fan);
+static void wait_finished(lw_Loop *loop, lw_Fan *fan, lw_Node *child, lw_Future *future) {
+  (void)child;
+  if (fan->left == 0 || decides(fan, future)) lw_fan_wake(loop, fan);
 }
 
 static int wait_end(lua_State *L, lw_Fan *fan) {
   lua_Integer done = 0, pending = 0;
   uint32_t i;
-  lw_fan_release(fan);
   lua_settop(L, FUTURES);
+  lw_fan_release(L, fan, FUTURES);
   lua_newtable(L);
   lua_newtable(L);
   for (i = 0; i < fan->count; i++) {
     lua_rawgeti(L, FUTURES, i + 1);
-    if (lw_future_done(fan->children[i].future))
+    if (lw_future_done(lua_touserdata(L, -1)))
       lua_rawseti(L, FUTURES + 1, ++done);
     else
       lua_rawseti(L, FUTURES + 2, ++pending);
@@ -44,8 +45,8 @@ static int wait_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
 }
 
 static int wait_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
-  (void)L, (void)loop, (void)task;
-  lw_fan_release(on);
+  (void)L;
+  lw_fan_undo(loop, task, on);
   return 0;
 }
 
@@ -107,10 +108,9 @@ static int wait(lua_State *L) {
   n = lw_check_list(L, loop);
   if (n == 0) return lw_error_raise(L, LW_VALUE_ERROR, "wait of an empty list");
   if (make_frame(L, loop, n, mode)) return wait_end(L, lua_touserdata(L, FAN));
-  ((lw_Fan *)lua_touserdata(L, FAN))->owner = task;
-  if (limited && timeout <= 0) return lw_pass(L, task, LW_WAIT_WAIT, lua_touserdata(L, FAN));
+  if (limited && timeout <= 0) return lw_pass(L, loop, task, LW_WAIT_WAIT, lua_touserdata(L, FAN));
   if (limited && lw_start_delay(loop, &task->future.timed, timeout) != 0) return luaL_error(L, "not enough memory");
-  return lw_park(L, task, LW_WAIT_WAIT, lua_touserdata(L, FAN));
+  return lw_fan_park(L, loop, task, LW_WAIT_WAIT);
 }
 
 void lw_open_wait(lua_State *L, int loop_index, lw_Loop *loop) {

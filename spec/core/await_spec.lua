@@ -256,7 +256,7 @@ describe("what is not awaitable", function()
       local function fetch() async.sleep(0) end
       for _, text in ipairs({ failure_text(async.await, fetch()), failure_text(async.await, nil) }) do
         assert.matches("bad argument #1 to 'await'", text, 1, true)
-        assert.matches("already waited", text, 1, true)
+        assert.matches("waited already", text, 1, true)
       end
     end)
   end)
@@ -273,7 +273,7 @@ end)
 
 describe("waiting outside a task", function()
   it("is a RuntimeError where no loop runs", function()
-    assert.equal("RuntimeError: await outside a task", failure_text(async.await, function() end))
+    assert.matches("^RuntimeError: await outside a task", failure_text(async.await, function() end))
     assert.equal("RuntimeError", failure_kind(async.sleep, 0))
     assert.equal("RuntimeError", failure_kind(async.gather, function() end))
   end)
@@ -290,7 +290,8 @@ describe("waiting outside a task", function()
       settle()
       assert.equal(0, event:statistics().waiters)
     end)
-    assert.same({ "RuntimeError: await outside a task", "RuntimeError", "RuntimeError" }, texts)
+    assert.matches("^RuntimeError: await outside a task", texts[1])
+    assert.same({ "RuntimeError", "RuntimeError" }, { texts[2], texts[3] })
   end)
 
   it("leaves the coroutine as it was", function()
@@ -343,28 +344,28 @@ describe("waiting in a coroutine of the user's own", function()
 end)
 
 describe("waiting where Lua cannot yield", function()
-  -- name of the C function in the message, of its replacement, and a call that waits inside of it
+  -- the C function, the name of its replacement in luawait.std, and a call that waits inside of it
   local places = {
-    { "sort", "std.sort", function(wait) table.sort({ 3, 2, 1 }, function(a, b) wait() return a < b end) end },
-    { "gsub", "std.gsub", function(wait) string.gsub("abc", ".", function() wait() end) end },
-    { "gsub", "std.gsub", function(wait) return ("abc"):gsub(".", function() wait() end) end },
-    { "tostring", "std.tostring", function(wait)
+    { "table.sort", "sort", function(wait) table.sort({ 3, 2, 1 }, function(a, b) wait() return a < b end) end },
+    { "string.gsub", "gsub", function(wait) string.gsub("abc", ".", function() wait() end) end },
+    { "string.gsub", "gsub", function(wait) return ("abc"):gsub(".", function() wait() end) end },
+    { "tostring", "tostring", function(wait)
       tostring(setmetatable({}, { __tostring = function() wait() return "x" end }))
     end },
-    { "require", "std.require", function(wait)
+    { "require", "require", function(wait)
       package.preload["spec.waits"] = function() wait() end
       require "spec.waits"
     end },
   }
 
   for _, place in ipairs(places) do
-    it("is a RuntimeError that names " .. place[1] .. " and " .. place[2], function()
+    it("is a RuntimeError that names " .. place[1] .. " and its replacement in luawait.std", function()
       run(function()
         for _, wait in ipairs({ function() async.sleep(0) end, function() async.await(async.Future()) end }) do
           local err = failure(place[3], wait)
           assert.equal("RuntimeError", err.name)
           assert.matches(place[1], err.message, 1, true)
-          assert.matches(place[2], err.message, 1, true)
+          assert.matches("luawait%.std.*" .. place[2], err.message)
         end
         async.sleep(0)
       end)
@@ -383,11 +384,16 @@ describe("waiting where Lua cannot yield", function()
     end)
   end)
 
-  it("is one in a finalizer, and names __gc", function()
+  it("is one in a finalizer, whoever made the collector run", function()
     run(function()
       local err
       setmetatable({}, { __gc = function() err = failure(async.sleep, 0) end })
       helpers.collect_garbage()
+      assert.equal("RuntimeError", err.name)
+      assert.matches("__gc", err.message, 1, true)
+      err = nil
+      setmetatable({}, { __gc = function() err = failure(async.sleep, 0) end })
+      while not err do local _ = {} end
       assert.equal("RuntimeError", err.name)
       assert.matches("__gc", err.message, 1, true)
       async.sleep(0)
@@ -401,11 +407,13 @@ describe("waiting where Lua cannot yield", function()
     end)
   end)
 
-  it("leaves the coroutine that was to be awaited as it was", function()
+  it("leaves the coroutines that were to be waited for as they were", function()
     run(function()
-      local co = async(function() return "later" end)()
-      failure(string.gsub, "a", ".", function() async.await(co) end)
-      assert.equal("later", async.await(co))
+      for _, wait in ipairs({ async.gather, async.shield, function(co) async.wait({ co }) end }) do
+        local co = async(function() return "later" end)()
+        assert.equal("RuntimeError", failure_kind(string.gsub, "a", ".", function() wait(co) end))
+        assert.equal("later", async.await(co))
+      end
     end)
   end)
 end)

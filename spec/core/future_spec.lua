@@ -141,7 +141,7 @@ describe("a Future", function()
       failed:set_exception("x")
       cancelled:cancel()
       assert.is_truthy(failed:exception())
-      for word, fut in pairs({ pending = pending, done = done, failed = failed, cancelled = cancelled }) do
+      for word, fut in pairs({ pending = pending, finished = done, failed = failed, cancelled = cancelled }) do
         assert.matches("^<Future " .. word, tostring(fut))
       end
     end)
@@ -240,11 +240,12 @@ describe("done callbacks", function()
   it("keep nothing alive after the call", function()
     run(function()
       local weak, fut = setmetatable({}, { __mode = "k" }), async.Future()
-      do
+      local function add()
         local big = {}
         weak[big] = true
         fut:add_done_callback(function() return big end)
       end
+      add()
       fut:set_result(1)
       settle()
       helpers.collect_garbage()

@@ -347,7 +347,7 @@ return function() return async.create_task(fetch()) end]])
       gone:cancel()
       settle()
       assert.is_truthy(bad:exception())
-      for word, task in pairs({ done = good, failed = bad, cancelled = gone }) do
+      for word, task in pairs({ finished = good, failed = bad, cancelled = gone }) do
         assert.matches("^<Task " .. word .. " name='" .. task:get_name():gsub("%-", "%%-") .. "'", tostring(task))
       end
     end)

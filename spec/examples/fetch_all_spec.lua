@@ -68,8 +68,7 @@ end
 -- Fetches the files under these names from below `prefix`, and compares each with the original, byte by byte.
 local function compare(server, prefix, limit, wanted)
   local output = support.temporary()
-  local finally = setmetatable({}, { __close = function() support.remove(output) end })
-  local _removed <close> = finally
+  local removed <close> = setmetatable({}, { __close = function() support.remove(output) end })
   local urls, files = {}, {}
   for name, encoded in pairs(wanted) do
     files[#files + 1] = name

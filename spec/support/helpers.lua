@@ -133,7 +133,8 @@ end
 
 --- Runs Lua code in an interpreter of its own, with the LUA_PATH and LUA_CPATH of this one; `async` is luawait there,
 --- and ... the name of the file that takes its stderr. Returns { status=, stdout=, stderr= }; the status of a child
---- that a signal ended is 128 + the signal. opts.env: more variables; opts.seconds: after which it is killed (60).
+--- that a signal ended is 128 + the signal. opts.env: more variables; opts.megabytes: the address space that it gets;
+--- opts.seconds: after which it is killed (60).
 function helpers.child(source, opts)
   opts = opts or {}
   local script, out, err = os.tmpname(), os.tmpname(), os.tmpname()
@@ -141,9 +142,11 @@ function helpers.child(source, opts)
     for _, path in ipairs({ script, out, err }) do os.remove(path) end
   end)
   helpers.write_file(script, 'local async = require "luawait" ' .. source)
-  local _, how, code = os.execute(("%s %s %s %s %s >%s 2>%s </dev/null"):format(
-    environment(opts.env), guard(opts.seconds or 60), quote(os.getenv("LUA") or "lua5.4"), quote(script), quote(err),
-    quote(out), quote(err)))
+  local command = table.concat({
+    opts.megabytes and ("ulimit -v %d;"):format(opts.megabytes * 1024) or "", environment(opts.env),
+    guard(opts.seconds or 60), quote(os.getenv("LUA") or "lua5.4"), quote(script), quote(err),
+  }, " ")
+  local _, how, code = os.execute(("%s >%s 2>%s </dev/null"):format(command, quote(out), quote(err)))
   return {
     status = how == "signal" and 128 + code or code,
     stdout = helpers.read_file(out),

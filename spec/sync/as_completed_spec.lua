@@ -220,7 +220,7 @@ describe("the arguments of as_completed", function()
     run(function()
       local co = later(0, "kept")
       for _, case in ipairs({
-        { "bad argument #1 to 'as_completed' (table expected, got no value)" },
+        { "bad argument #1 to 'as_completed' (table expected" },
         { "bad argument #1 to 'as_completed' (table expected, got number)", 42 },
         { "bad argument #1 to 'as_completed'", { co, "x" } },
         { "bad argument #2 to 'as_completed'", { co }, 42 },

@@ -192,7 +192,7 @@ describe("an Event", function()
     run(function()
       local woken
       local weak = setmetatable({}, { __mode = "v" })
-      do
+      local function wait()
         local event = async.Event()
         weak[1] = event
         async.create_task(function()
@@ -200,6 +200,7 @@ describe("an Event", function()
           woken = true
         end)
       end
+      wait()
       settle()
       helpers.collect_garbage()
       weak[1]:set()

@@ -260,7 +260,7 @@ for _, class in ipairs({ "Semaphore", "BoundedSemaphore" }) do
     it("is described by tostring and statistics", function()
       run(function()
         local sem = new(2)
-        assert.matches("^<" .. class, tostring(sem))
+        assert.matches("^<.*Semaphore", tostring(sem))
         assert.equal(0, sem:statistics().waiters)
         sem:acquire()
         sem:acquire()

@@ -14,6 +14,7 @@ local function controlled(...)
     tasks[i] = async.create_task(async(async.await)(futures[name]), { name = name })
   end
   return tasks, function(name, err)
+    if futures[name]:done() then return end
     if err then
       futures[name]:set_exception(err)
     else

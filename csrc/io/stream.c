@@ -1,0 +1,181 @@
+#include "io/stream.h"
+
+#include <lauxlib.h>
+#include <sys/socket.h>
+
+#include "base/error.h"
+
+/* ---- life ---- */
+
+static void stream_leave(lw_IoHandle *handle) {
+  lw_Stream *stream = (lw_Stream *)handle;
+  lw_stream_stop_reading(stream);
+  lw_buffer_free(&stream->in, &handle->io->slabs);
+  lw_stream_wake_reader(stream);
+  lw_stream_wake_writers(stream);
+}
+
+/* What was written will still be sent. */
+static void close_stream(lw_IoHandle *handle) {
+  if (!lw_stream_unsent((lw_Stream *)handle)) {
+    lw_io_close(handle);
+    return;
+  }
+  handle->state = LW_IO_ENDING;
+  stream_leave(handle);
+}
+
+static const lw_IoClass stream_class = {"stream", close_stream, stream_leave};
+
+lw_Stream *lw_stream_new(lua_State *L, lw_Loop *loop) {
+  lw_Stream *stream = lw_io_new(L, loop, &stream_class, sizeof *stream, 0);
+  stream->fd = -1;
+  stream->drained.stream = stream->flushed.stream = stream->ended.stream = stream->leaving.stream = stream;
+  stream->leaving.closes = 1;
+  return stream;
+}
+
+int lw_stream_connected(lw_Stream *stream) {
+  int size = sizeof stream->peer, err = uv_fileno(&stream->uv.handle, &stream->fd);
+  if (err != 0) return err;
+#ifdef SO_NOSIGPIPE
+  setsockopt(stream->fd, SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int));
+#endif
+  uv_tcp_nodelay(&stream->uv.tcp, 1);
+  return uv_tcp_getpeername(&stream->uv.tcp, &stream->peer.any, &size);
+}
+
+/* ---- names and errors ---- */
+
+static int port_of(const lw_Address *address) {
+  return ntohs(address->any.sa_family == AF_INET6 ? address->in6.sin6_port : address->in.sin_port);
+}
+
+static int push_host(lua_State *L, const lw_Address *address) {
+  char host[INET6_ADDRSTRLEN];
+  if (uv_ip_name(&address->any, host, sizeof host) != 0) return 0;
+  lua_pushstring(L, host);
+  return 1;
+}
+
+void lw_push_address(lua_State *L, const lw_Address *address) {
+  luaL_checkstack(L, 4, NULL);
+  if (!push_host(L, address)) {
+    lua_pushliteral(L, "?");
+    return;
+  }
+  lua_pushfstring(L, address->any.sa_family == AF_INET6 ? "[%s]:%d" : "%s:%d", lua_tostring(L, -1), port_of(address));
+  lua_remove(L, -2);
+}
+
+int lw_stream_raise(lua_State *L, const lw_Stream *stream, int status, const char *syscall) {
+  lw_push_address(L, &stream->peer);
+  lw_error_push_os(L, status, syscall, "address", lua_tostring(L, -1));
+  return lua_error(L);
+}
+
+static int push_name(lua_State *L, const lw_Address *address) {
+  if (!push_host(L, address)) return 0;
+  lua_pushinteger(L, port_of(address));
+  return 2;
+}
+
+/* ---- Lua-visible ---- */
+
+/* stream:peername(): host (a numeric address), port of the other end; also of a closed stream */
+static int stream_peername(lua_State *L) {
+  lw_Stream *stream = lw_io_self(L);
+  return push_name(L, &stream->peer);
+}
+
+/* stream:sockname(): host (a numeric address), port of this end. Raises OSError. */
+static int stream_sockname(lua_State *L) {
+  lw_Stream *stream = lw_io_open_self(L);
+  lw_Address address = {0};
+  int size = sizeof address, err = uv_tcp_getsockname(&stream->uv.tcp, &address.any, &size);
+  if (err != 0) return lw_stream_raise(L, stream, err, "getsockname");
+  return push_name(L, &address);
+}
+
+/* stream:set_nodelay(enable): sends small writes at once (true, which every stream starts with) or collects them. */
+static int stream_set_nodelay(lua_State *L) {
+  lw_Stream *stream = lw_io_open_self(L);
+  int err;
+  lw_check_type(L, 2, LUA_TBOOLEAN);
+  err = uv_tcp_nodelay(&stream->uv.tcp, lua_toboolean(L, 2));
+  return err != 0 ? lw_stream_raise(L, stream, err, "setsockopt") : 0;
+}
+
+/* stream:set_keepalive(enable, delay?): has the system probe a silent peer after `delay` seconds (60; whole seconds, 1 at
+ * least), so that one that has vanished becomes an error. */
+static int stream_set_keepalive(lua_State *L) {
+  lw_Stream *stream = lw_io_open_self(L);
+  lua_Number delay;
+  int err;
+  lw_check_type(L, 2, LUA_TBOOLEAN);
+  delay = lua_isnoneornil(L, 3) ? 60 : lw_check_number(L, 3);
+  if (!(delay >= 1 && delay <= 32767)) lw_argerror(L, 3, "seconds from 1 to 32767 expected");
+  err = uv_tcp_keepalive(&stream->uv.tcp, lua_toboolean(L, 2), (unsigned)delay);
+  return err != 0 ? lw_stream_raise(L, stream, err, "setsockopt") : 0;
+}
+
+static void set_count(lua_State *L, const char *key, uint64_t n) {
+  lua_pushinteger(L, (lua_Integer)n);
+  lua_setfield(L, -2, key);
+}
+
+/* stream:statistics(): a table of bytes_read (from the system), bytes_written (by the program), buffered (read, not asked for
+ * yet), queued (written, not taken by the system yet), readers and writers (tasks that wait). */
+static int stream_statistics(lua_State *L) {
+  lw_Stream *stream = lw_io_self(L);
+  int known = stream->handle.state == LW_IO_OPEN || stream->handle.state == LW_IO_ENDING;
+  lua_createtable(L, 0, 6);
+  set_count(L, "bytes_read", stream->bytes_read);
+  set_count(L, "bytes_written", stream->bytes_written);
+  set_count(L, "buffered", lw_buffer_length(&stream->in));
+  set_count(L, "queued", known ? uv_stream_get_write_queue_size(&stream->uv.stream) : 0);
+  set_count(L, "readers", stream->reader != NULL);
+  set_count(L, "writers", lw_list_count(&stream->drained.tasks) + lw_list_count(&stream->flushed.tasks) +
+                              lw_list_count(&stream->ended.tasks) + lw_list_count(&stream->leaving.tasks));
+  return 1;
+}
+
+/* Leaving a scope well waits for what was written; leaving it with an error closes at once, as close() does. */
+static int stream_close_scope(lua_State *L) {
+  lw_Stream *stream = lw_io_self(L);
+  if (stream->handle.state != LW_IO_OPEN) return 0;
+  if (lua_isnoneornil(L, 2)) return lw_stream_flush_and_close(L, stream);
+  close_stream(&stream->handle);
+  return 0;
+}
+
+static int stream_tostring(lua_State *L) {
+  lw_Stream *stream = lw_io_self(L);
+  lw_Address address = {0};
+  int size = sizeof address;
+  if (stream->handle.state != LW_IO_OPEN) {
+    lua_pushfstring(L, "<Stream tcp %s>", stream->handle.state == LW_IO_CLOSED ? "closed" : "closing");
+    return 1;
+  }
+  uv_tcp_getsockname(&stream->uv.tcp, &address.any, &size);
+  lw_push_address(L, &address);
+  lw_push_address(L, &stream->peer);
+  lua_pushfstring(L, "<Stream tcp %s -> %s open>", lua_tostring(L, -2), lua_tostring(L, -1));
+  return 1;
+}
+
+void lw_open_stream(lua_State *L, int loop_index, lw_Loop *loop) {
+  static const luaL_Reg methods[] = {
+      {"close", lw_io_close_method},         {"is_closing", lw_io_is_closing},
+      {"peername", stream_peername},         {"sockname", stream_sockname},
+      {"set_nodelay", stream_set_nodelay},   {"set_keepalive", stream_set_keepalive},
+      {"statistics", stream_statistics},     {NULL, NULL},
+  };
+  static const luaL_Reg meta[] = {{"__close", stream_close_scope}, {"__tostring", stream_tostring}, {NULL, NULL}};
+  lw_open_stream_read(loop);
+  lw_open_stream_write(loop);
+  lw_io_class(L, loop_index, &stream_class, methods, meta);
+  lw_add_methods(L, loop_index, lw_stream_read_methods);
+  lw_add_methods(L, loop_index, lw_stream_write_methods);
+  lua_pop(L, 1);
+}
