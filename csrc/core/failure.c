@@ -157,4 +157,8 @@ void lw_open_failure(lua_State *L, int loop_index, lw_Loop *loop) {
   lw_class(L, loop_index, "Failure", NULL, meta);
   lw_set_metatable_ref(L, loop, LW_REF_FAILURE);
   lw_setfuncs(L, loop_index, funcs);
+  lua_pushliteral(L, "not enough memory");
+  lua_pushnil(L);
+  lw_failure_push(L, loop, loop_index, 1);
+  lw_set_ref(L, loop, LW_REF_NO_MEMORY);
 }

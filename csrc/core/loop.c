@@ -38,7 +38,6 @@ uint64_t lw_now(const lw_Loop *loop) {
 
 uint32_t lw_anchor(lua_State *L, lw_Loop *loop, int index) {
   uint32_t slot = loop->free_slot;
-  index = lua_absindex(L, index);
   lw_push_ref(L, loop, LW_REF_ANCHORS);
   if (slot != 0) {
     lua_rawgeti(L, -1, slot);
@@ -262,7 +261,8 @@ void lw_loop_turn(lw_Loop *loop) {
     loop->draining = 1;
     lua_pushcfunction(L, drain);
     lua_pushlightuserdata(L, loop);
-    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+    lw_push_ref(L, loop, LW_REF_ANCHORS);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
       loop->classes[loop->stepping->type].abort(loop, loop->stepping);
       loop->stepping = NULL;
       lua_pop(L, 1);

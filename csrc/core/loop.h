@@ -78,6 +78,7 @@ typedef enum lw_Ref {
   LW_REF_USED_COROUTINE,
   LW_REF_FAILURE,
   LW_REF_HANDLE,
+  LW_REF_NO_MEMORY, /* the Failure of a task for whose end there was no memory */
   LW_REFS
 } lw_Ref;
 
@@ -161,7 +162,10 @@ uint64_t lw_now(const lw_Loop *loop);
 /* Puts a node that is in no list at the end of the ready queue. Never fails. */
 void lw_ready(lw_Loop *loop, lw_Node *node);
 
-/* Keeps the value at `index` alive; returns its slot. May raise a memory error. */
+/* A node class's `run` finds the table of anchors at this index of loop->L's frame: most steps want it. */
+enum { LW_ANCHORS = 2 };
+
+/* Keeps the value at the absolute index `index` alive; returns its slot. May raise a memory error. */
 uint32_t lw_anchor(lua_State *L, lw_Loop *loop, int index);
 void lw_unanchor(lua_State *L, lw_Loop *loop, uint32_t slot);
 void lw_push_anchored(lua_State *L, const lw_Loop *loop, uint32_t slot);

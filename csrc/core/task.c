@@ -70,11 +70,13 @@ static void give_back_coroutine(lua_State *L, lw_Loop *loop, int index, lua_Stat
 
 /* ---- steps ---- */
 
-/* The task on the top has ended; pops it. */
-static void settle(lua_State *L, lw_Loop *loop, lw_Task *task, lw_State end) {
+/* The task on the top has ended, and is let go by the loop; `anchors` is where the table of anchors is. Pops the task. */
+static void settle(lua_State *L, lw_Loop *loop, lw_Task *task, lw_State end, int anchors) {
   lw_Node *node = lw_task_node(task);
   task->co = NULL;
-  lw_unanchor(L, loop, node->slot);
+  lua_pushinteger(L, loop->free_slot);
+  lua_rawseti(L, anchors, node->slot);
+  loop->free_slot = node->slot;
   node->slot = 0;
   loop->unfinished--;
   if (task == loop->main || (loop->closing && loop->unfinished == 0)) loop->stop = LW_STOP_DONE;
@@ -109,7 +111,7 @@ static void finish(lua_State *L, lw_Loop *loop, lw_Task *task, int count, int st
       lw_future_set_results(L, index, &task->future, count);
     }
   }
-  settle(L, loop, task, end);
+  settle(L, loop, task, end, LW_ANCHORS);
 }
 
 /* Raises in a task that called coroutine.yield itself, which nobody would resume. */
@@ -148,7 +150,7 @@ static void cancel_unstarted(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lw_push_anchored(L, loop, lw_task_node(task)->slot);
   lw_note_get(L, loop, index, "cancel_message");
   lua_setiuservalue(L, index, VALUE); /* a message stands for the error: see push_cancelled_error */
-  settle(L, loop, task, LW_CANCELLED);
+  settle(L, loop, task, LW_CANCELLED, LW_ANCHORS);
 }
 
 static void start(lua_State *L, lw_Loop *loop, lw_Task *task) {
@@ -159,10 +161,10 @@ static void start(lua_State *L, lw_Loop *loop, lw_Task *task) {
     return;
   }
   co = take_coroutine(L, loop);
-  lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  lua_rawgeti(L, LW_ANCHORS, lw_task_node(task)->slot);
   lua_getiuservalue(L, index, VALUE);
   nargs = lw_push_body(L, index + 1);
-  if (LW_UNLIKELY(!lua_checkstack(co, nargs + 4))) luaL_error(L, "stack overflow (too many arguments)");
+  if (LW_UNLIKELY(nargs + 4 > LUA_MINSTACK && !lua_checkstack(co, nargs + 4))) luaL_error(L, "stack overflow (too many arguments)");
   lua_pushcfunction(co, task_body);
   lua_pushcfunction(co, lw_traceback);
   lua_xmove(L, co, nargs + 1);
@@ -200,12 +202,12 @@ static void task_run(lw_Loop *loop, lw_Node *node) {
   if (LW_LIKELY(status == LUA_YIELD)) {
     after_yield(loop, task, count);
   } else {
-    lw_push_anchored(L, loop, node->slot);
+    lua_rawgeti(L, LW_ANCHORS, node->slot);
     finish(L, loop, task, count, status, 0);
   }
 }
 
-/* A memory error cut a step short: the task fails with it. Storing a string that exists already needs no memory. */
+/* A memory error cut a step short: the task fails with a Failure that was made for this. */
 static void task_abort(lw_Loop *loop, lw_Node *node) {
   lua_State *L = loop->L;
   lw_Task *task = lw_node_task(node);
@@ -214,9 +216,12 @@ static void task_abort(lw_Loop *loop, lw_Node *node) {
   if (node->state >= LW_DONE || node->state == LW_WAITING || lw_linked(&node->link)) return;
   if (loop->pooled > 0 && loop->pool[loop->pooled - 1] == task->co) loop->pooled--;
   lw_push_anchored(L, loop, node->slot);
-  lua_pushliteral(L, "not enough memory");
+  lw_push_ref(L, loop, LW_REF_NO_MEMORY);
   lua_setiuservalue(L, -2, VALUE);
-  settle(L, loop, task, LW_CANCELLED);
+  lw_push_ref(L, loop, LW_REF_ANCHORS);
+  lua_insert(L, -2);
+  settle(L, loop, task, LW_FAILED, lua_gettop(L) - 1);
+  lua_pop(L, 1);
 }
 
 /* ---- making and ending ---- */
@@ -277,7 +282,10 @@ void lw_task_abandon(lua_State *L, lw_Loop *loop, lw_Task *task) {
     lua_pushnil(L);
   }
   end = lw_future_set_error(L, loop, index, &task->future);
-  settle(L, loop, task, end);
+  lw_push_ref(L, loop, LW_REF_ANCHORS);
+  lua_insert(L, -2);
+  settle(L, loop, task, end, index);
+  lua_pop(L, 1);
 }
 
 /* ---- cancelling ---- */

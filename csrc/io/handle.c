@@ -67,7 +67,9 @@ void *lw_io_open_self(lua_State *L) {
   return handle;
 }
 
-void lw_io_pin(lua_State *L, lw_IoHandle *handle, int index) { handle->slot = lw_anchor(L, handle->loop, index); }
+void lw_io_pin(lua_State *L, lw_IoHandle *handle, int index) {
+  handle->slot = lw_anchor(L, handle->loop, lua_absindex(L, index));
+}
 
 /* close(): see each class. Nothing happens when it is closed already. */
 int lw_io_close_method(lua_State *L) {

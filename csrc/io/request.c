@@ -2,7 +2,7 @@
 
 int lw_request_wait(lua_State *L, lw_Task *task, lw_Request *request) {
   request->task = task;
-  return lw_park(L, loop, task, LW_WAIT_REQUEST, request);
+  return lw_park(L, lw_loop(L), task, LW_WAIT_REQUEST, request);
 }
 
 void lw_request_done(lw_Loop *loop, lw_Request *request, int status) {

@@ -256,7 +256,7 @@ static int fulfil(lua_State *L, lw_Stream *stream, lw_Wish wish) {
   if (LW_UNLIKELY(err != 0)) return lw_stream_raise(L, stream, err, "read");
   stream->streak = 0;
   stream->reader = task;
-  return lw_park(L, loop, task, LW_WAIT_READ, stream);
+  return lw_park(L, stream->handle.loop, task, LW_WAIT_READ, stream);
 }
 
 /* ---- Lua-visible ---- */
@@ -325,10 +325,11 @@ static int next_line(lua_State *L) {
 
 /* stream:lines(limit?): iterator over the lines, each as read_line returns it. */
 static int stream_lines(lua_State *L) {
+  size_t limit = check_count(L, 2, LINE_LIMIT);
   lw_io_self(L);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, lua_upvalueindex(2));
-  lua_pushinteger(L, (lua_Integer)check_count(L, 2, LINE_LIMIT));
+  lua_pushinteger(L, (lua_Integer)limit);
   lua_pushvalue(L, 1);
   lua_pushcclosure(L, next_line, 4);
   return 1;

@@ -73,7 +73,7 @@ void lw_stream_wake_writers(lw_Stream *stream) {
 static int wait_for(lua_State *L, lw_Task *task, lw_Drain *drain) {
   drain->stream->streak = 0;
   lw_list_push(&drain->tasks, &lw_task_node(task)->link);
-  return lw_park(L, loop, task, LW_WAIT_WRITE, drain);
+  return lw_park(L, drain->stream->handle.loop, task, LW_WAIT_WRITE, drain);
 }
 
 static void close_for_program(lw_Stream *stream) {

@@ -59,11 +59,12 @@ static void on_connect(uv_connect_t *req, int status) {
 static int bind_local(lua_State *L, lw_Stream *stream) {
   lw_Address address = {0};
   const char *host;
-  if (lw_option(L, 3, "local_address", LUA_TSTRING) == LUA_TNIL) return 0;
+  lw_option(L, 3, "local_address", LUA_TSTRING);
   host = lua_tostring(L, -1);
+  lua_pop(L, 1); /* the options hold it */
+  if (host == NULL) return 0;
   if (!lw_parse_address(host, 0, &address))
     lw_argerror(L, 3, lua_pushfstring(L, "option 'local_address': numeric address expected, got '%s'", host));
-  lua_pop(L, 1);
   return uv_tcp_bind(&stream->uv.tcp, &address.any, 0);
 }
 
@@ -287,25 +288,20 @@ static int listener_resume(lua_State *L) {
   return 0;
 }
 
-/* report(task, message): hands the failure of a task that is done to the exception handler; it counts as retrieved. */
-static int net_report(lua_State *L) {
+/* failure(task): the Failure of a task that failed; it counts as retrieved. */
+static int net_failure(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   lw_Future *future = lw_to_future(L, loop, 1);
-  if (future == NULL || future->timed.node.state != LW_FAILED) lw_typeerror(L, 1, "failed task");
-  lw_check_string(L, 2, NULL);
-  lua_settop(L, 2);
-  lua_createtable(L, 0, 4);
-  lua_pushvalue(L, 2);
-  lua_setfield(L, 3, "message");
-  lua_pushvalue(L, 1);
-  lua_setfield(L, 3, "task");
+  if (future == NULL || lw_future_node(future)->state != LW_FAILED) lw_typeerror(L, 1, "failed task");
   lw_future_push_failure(L, loop, 1, future);
-  lua_getfield(L, 4, "error");
-  lua_setfield(L, 3, "error");
-  lua_getfield(L, 4, "traceback");
-  lua_setfield(L, 3, "traceback");
-  lua_settop(L, 3);
-  lw_report(L, loop);
+  return 1;
+}
+
+/* report(info): hands a table {message=, error=, traceback=, task=} to the exception handler. */
+static int net_report(lua_State *L) {
+  lw_check_type(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lw_report(L, lw_loop(L));
   return 0;
 }
 
@@ -315,7 +311,7 @@ int lw_open_net(lua_State *L, int loop_index, lw_Loop *loop) {
       {"close", lw_io_close_method}, {"is_closing", lw_io_is_closing}, {NULL, NULL},
   };
   static const luaL_Reg funcs[] = {
-      {"connect", net_connect}, {"listen", net_listen}, {"report", net_report}, {NULL, NULL}};
+      {"connect", net_connect}, {"listen", net_listen}, {"failure", net_failure}, {"report", net_report}, {NULL, NULL}};
   lw_open_io(L, loop);
   lw_open_request(loop);
   lw_open_stream(L, loop_index, loop);

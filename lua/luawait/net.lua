@@ -1,0 +1,104 @@
+--- luawait.net: TCP connections and servers, and names. The public face; what a stream can do stands in io/stream_read.c,
+-- io/stream_write.c and io/stream.c.
+local core = require "luawait.core"
+local check = require "luawait.check"
+local scopes = require "luawait.scopes"
+local race = require "luawait.net.race"
+local new_server = require "luawait.net.server"
+
+local STEP = 0.25 -- seconds after which the next address is tried beside those before it (RFC 8305, section 8)
+
+local net = {}
+
+local function check_host(host, name)
+  if type(host) ~= "string" then check.fail(1, name, ("string expected, got %s"):format(type(host)), 4) end
+end
+
+local function check_port(port, name)
+  local number = math.type(port) and math.tointeger(port)
+  if not number then check.fail(2, name, ("port number expected, got %s"):format(type(port)), 4) end
+  if number < 0 or number > 65535 then check.fail(2, name, ("port from 0 to 65535 expected, got %d"):format(number), 4) end
+  return number
+end
+
+--- The options: nil or a table whose entries have the types that `types` says.
+local function check_options(opts, position, name, types)
+  if opts == nil then return {} end
+  if type(opts) ~= "table" then check.fail(position, name, ("table expected, got %s"):format(type(opts)), 4) end
+  for key, expected in pairs(types) do
+    local value = opts[key]
+    if value ~= nil and type(value) ~= expected then
+      check.fail(position, name, ("option '%s': %s expected, got %s"):format(key, expected, type(value)), 4)
+    end
+  end
+  return opts
+end
+
+local function check_count(opts, key, position, name)
+  local value = opts[key]
+  if value ~= nil and not (math.tointeger(value) and value >= 1) then
+    check.fail(position, name, ("option '%s': positive integer expected, got %s"):format(key, value), 4)
+  end
+end
+
+--- The addresses with their families taking turns, the preferred one first (RFC 8305, section 4).
+local function interleave(addresses)
+  local first, others, mixed = {}, {}, {}
+  for _, entry in ipairs(addresses) do
+    local list = entry.family == addresses[1].family and first or others
+    list[#list + 1] = entry
+  end
+  for i = 1, math.max(#first, #others) do
+    mixed[#mixed + 1] = first[i]
+    mixed[#mixed + 1] = others[i]
+  end
+  return mixed
+end
+
+local function establish(host, port, local_address)
+  local family = local_address and (local_address:find(":", 1, true) and "inet6" or "inet")
+  local opts = {host = host, local_address = local_address}
+  local addresses = core.net.resolve(host, port, {family = family})
+  if #addresses == 1 then return core.net.connect(addresses[1].address, port, opts) end
+  return race(interleave(addresses), function(entry) return core.net.connect(entry.address, port, opts) end, STEP)
+end
+
+--- net.connect(host, port, opts?): a Stream to a TCP server. `host` is a name or a numeric address. The addresses of a name are
+-- tried in turn, families alternating, each next one when the one before it failed or has not answered for 250 ms; the first
+-- connection is taken. opts.timeout: seconds for all of it (none); opts.local_address: numeric address to connect from. Waits.
+-- Raises OSError (of the last address that failed; its message names the host and the port) or TimeoutError. A cancelled one
+-- leaves nothing behind.
+function net.connect(host, port, opts)
+  check_host(host, "connect")
+  port = check_port(port, "connect")
+  opts = check_options(opts, 3, "connect", {timeout = "number", local_address = "string"})
+  return scopes.timeout(opts.timeout, establish, host, port, opts.local_address)
+end
+
+local function numeric(host, port)
+  local list = {}
+  for i, entry in ipairs(core.net.resolve(host, port)) do list[i] = entry.address end
+  return list
+end
+
+--- net.serve(host, port, handler, opts?): a Server that calls handler(stream) for each connection, in a task of its own; the
+-- stream is closed when the handler ends. An error of the handler goes to the exception handler and ends that connection alone.
+-- `host` is a name (of whose addresses the first that can be had is taken) or a numeric address; nil or "*" stands for all
+-- interfaces. Port 0: any free one, see address(). opts.backlog (128): connections that the system keeps waiting;
+-- opts.max_connections (none): at the limit further ones wait; opts.reuseport: several processes may listen on one port.
+-- Waits only to look up a name. Raises OSError.
+function net.serve(host, port, handler, opts)
+  if host ~= nil then check_host(host, "serve") end
+  port = check_port(port, "serve")
+  check.callable(handler, 3, "serve")
+  opts = check_options(opts, 4, "serve", {backlog = "number", max_connections = "number", reuseport = "boolean"})
+  check_count(opts, "backlog", 4, "serve")
+  check_count(opts, "max_connections", 4, "serve")
+  local everywhere = host == nil or host == "*"
+  return new_server(everywhere and {"::", "0.0.0.0"} or numeric(host, port), port, handler, opts)
+end
+
+--- net.resolve(host, service?, opts?) and net.reverse(address): see io/dns.c.
+net.resolve, net.reverse = core.net.resolve, core.net.reverse
+
+return net

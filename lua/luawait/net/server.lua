@@ -1,0 +1,170 @@
+--- A server: a listener, and one task for each connection. In Lua on the listener of io/tcp.c, which calls it for every
+-- connection it has accepted.
+local core = require "luawait.core"
+local check = require "luawait.check"
+local await = require "luawait.await"
+
+local PAUSE = 0.1 -- seconds without accepting, when descriptors have run out
+
+local Server = {__name = "Server"}
+Server.__index = Server
+
+local function self_check(self, name)
+  if getmetatable(self) ~= Server then
+    check.fail(1, name, ("Server expected, got %s"):format(type(self)), 3)
+  end
+end
+
+--- The state of a server is not for its users: it is found by way of the server.
+local states = setmetatable({}, {__mode = "k"})
+
+local function report(server, message, err, traceback, task)
+  core.net.report {message = message:format(tostring(server)), error = err, traceback = traceback, task = task}
+end
+
+--- Accepts again, if there is room.
+local function go_on(state)
+  if not state.starved and state.active < state.limit then state.listener:resume() end
+end
+
+--- The handler of a connection is through, or was cancelled before it began.
+local function ended(server, state, task, stream)
+  state.tasks[task] = nil
+  state.active = state.active - 1
+  stream:close()
+  if task:state() == "failed" then
+    local failure = core.net.failure(task)
+    report(server, "a connection handler of %s failed", failure.error, failure.traceback, task)
+  end
+  go_on(state)
+end
+
+--- No descriptor is left, or accepting fails for another reason: tries again after a while.
+local function starve(server, state, err)
+  if state.starved then return end
+  if not state.complained then report(server, "%s cannot accept connections", err) end
+  state.starved, state.complained = true, true
+  state.listener:pause()
+  core.call_later(PAUSE, function()
+    state.starved = false
+    if state.listener:is_closing() then server:close() end
+    go_on(state)
+  end)
+end
+
+--- An async function returns a Coroutine, which is awaited.
+local function handle(handler, stream)
+  local owned <close> = stream
+  local result = handler(owned)
+  if type(result) == "userdata" and core.not_awaitable(result) == nil then await(result) end
+end
+
+local function accepted(server, state, stream, err)
+  if not stream then return starve(server, state, err) end
+  local handler = state.handler
+  local task = core.create_task(function() handle(handler, stream) end)
+  state.complained = false
+  state.tasks[task] = true
+  state.accepted, state.active = state.accepted + 1, state.active + 1
+  if state.active >= state.limit then state.listener:pause() end
+  task:add_done_callback(function() ended(server, state, task, stream) end)
+end
+
+--- The address to listen on that can be had first. Raises the error of the last one.
+local function listen(addresses, port, opts, callback)
+  local failure
+  for _, address in ipairs(addresses) do
+    local ok, listener = pcall(core.net.listen, address, port, opts.backlog or 128, opts.reuseport, callback)
+    if ok then return listener end
+    failure = listener
+  end
+  error(failure, 0)
+end
+
+--- A server on the first of the numeric addresses that can be had; handler and options as for net.serve.
+local function new(addresses, port, handler, opts)
+  local server = setmetatable({}, Server)
+  local state = {
+    handler = handler, limit = opts.max_connections or math.huge, tasks = {}, active = 0, accepted = 0,
+    closed = core.Event(),
+  }
+  state.listener = listen(addresses, port, opts, function(stream, err) accepted(server, state, stream, err) end)
+  state.host, state.port = state.listener:address()
+  states[server] = state
+  return server
+end
+
+--- server:address(): host (a numeric address), port; also of a closed server.
+function Server:address()
+  self_check(self, "address")
+  local state = states[self]
+  return state.host, state.port
+end
+
+--- server:close(): stops accepting; the handlers that run go on. Never waits; twice is fine.
+function Server:close()
+  self_check(self, "close")
+  local state = states[self]
+  state.listener:close()
+  state.closed:set()
+end
+
+--- server:is_closing(): boolean; true once it accepts no more.
+function Server:is_closing()
+  self_check(self, "is_closing")
+  return states[self].listener:is_closing()
+end
+
+local function handlers(state)
+  local tasks, own = {}, core.current_task()
+  for task in pairs(state.tasks) do
+    if task ~= own then tasks[#tasks + 1] = task end
+  end
+  return tasks
+end
+
+--- server:shutdown(timeout?): stops accepting and waits for the handlers; those that still run after `timeout` seconds (nil:
+-- however long it takes) are cancelled and waited for. A cancelled one has stopped accepting; the handlers go on.
+function Server:shutdown(timeout)
+  self_check(self, "shutdown")
+  check.seconds(timeout, 1, "shutdown")
+  self:close()
+  local tasks = handlers(states[self])
+  if #tasks == 0 then return end
+  local _, pending = core.wait(tasks, {timeout = timeout})
+  for _, task in ipairs(pending) do task:cancel() end
+  if #pending > 0 then core.wait(pending) end
+end
+
+--- server:serve_forever(): waits until the server is closed. Cancelled, or left with an error, it closes the server.
+function Server:serve_forever()
+  self_check(self, "serve_forever")
+  local _ <close> = setmetatable({}, {__close = function() self:close() end})
+  states[self].closed:wait()
+end
+
+--- server:statistics(): a table of connections (whose handlers run), accepted (so far), max_connections (nil: no limit) and
+-- serving (boolean).
+function Server:statistics()
+  self_check(self, "statistics")
+  local state = states[self]
+  return {
+    connections = state.active, accepted = state.accepted, serving = not state.listener:is_closing(),
+    max_connections = state.limit < math.huge and state.limit or nil,
+  }
+end
+
+--- Leaving the scope stops accepting, cancels the handlers and waits for them.
+function Server:__close()
+  if core.current_task() then return self:shutdown(0) end
+  self:close()
+  for task in pairs(states[self].tasks) do task:cancel() end
+end
+
+function Server:__tostring()
+  local state = states[self]
+  return ("<Server %s:%d %s connections=%d>"):format(state.host:find(":") and ("[%s]"):format(state.host) or state.host,
+    state.port, state.listener:is_closing() and "closed" or "serving", state.active)
+end
+
+return new
