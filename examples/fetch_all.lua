@@ -67,13 +67,13 @@ end
 local function attempt(job, location, opts, permits)
   local permit <close> = permits:acquire()
   local request <close> = measure(job, "request")
+  job.attempts = job.attempts + 1
   local file <close> = open_file(job, opts.output)
   local bytes = 0
   local function sink(data)
     bytes = bytes + #data
     if file then file:write(data) end
   end
-  job.attempts = job.attempts + 1
   local reply = async.wait_for(function() return http.get(location, { sink = sink }) end, opts.timeout)
   if reply.status // 100 ~= 2 then error(StatusError(reply.reason, { status = reply.status })) end
   if file then file:keep() end

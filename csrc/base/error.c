@@ -138,14 +138,21 @@ static int class_tostring(lua_State *L) {
   return 1;
 }
 
+/* The class is argument 1 for C, but none for whoever calls it. */
+static void bad_class_argument(lua_State *L, int arg, const char *expected) {
+  lua_getfield(L, 1, "name");
+  luaL_error(L, "bad argument #%d to '%s' (%s expected, got %s)", arg, lua_tostring(L, -1), expected,
+             luaL_typename(L, arg + 1));
+}
+
 /* Class(message?, fields?): an instance; `message` is a string ("" when it is not given), `fields` a table of further
  * fields. */
 static int class_call(lua_State *L) {
   int has_fields;
   lua_settop(L, 3);
-  if (!lua_isnil(L, 2) && lua_type(L, 2) != LUA_TSTRING && lua_type(L, 2) != LUA_TNUMBER) lw_typeerror(L, 2, "string");
+  if (!lua_isnil(L, 2) && !lua_isstring(L, 2)) bad_class_argument(L, 1, "string");
   has_fields = !lua_isnil(L, 3);
-  if (has_fields) lw_check_type(L, 3, LUA_TTABLE);
+  if (has_fields && !lua_istable(L, 3)) bad_class_argument(L, 2, "table");
   lua_newtable(L);
   for (lua_pushnil(L); has_fields && lua_next(L, 3); lua_pop(L, 1)) {
     lua_pushvalue(L, -2);

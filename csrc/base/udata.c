@@ -118,14 +118,13 @@ int lw_argerror(lua_State *L, int arg, const char *complaint) {
   return luaL_error(L, "bad argument #%d to '%s' (%s)", arg, name, complaint);
 }
 
+const char *lw_type_name(lua_State *L, int arg) {
+  if (luaL_getmetafield(L, arg, "__name") == LUA_TSTRING) return lua_tostring(L, -1);
+  return lua_type(L, arg) == LUA_TLIGHTUSERDATA ? "light userdata" : luaL_typename(L, arg);
+}
+
 int lw_typeerror(lua_State *L, int arg, const char *expected) {
-  const char *got;
-  if (luaL_getmetafield(L, arg, "__name") == LUA_TSTRING)
-    got = lua_tostring(L, -1);
-  else if (lua_type(L, arg) == LUA_TLIGHTUSERDATA)
-    got = "light userdata";
-  else
-    got = luaL_typename(L, arg);
+  const char *got = lw_type_name(L, arg);
   return lw_argerror(L, arg, lua_pushfstring(L, "%s expected, got %s", expected, got));
 }
 

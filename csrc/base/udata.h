@@ -44,6 +44,7 @@ void *lw_self(lua_State *L);
 /* As luaL_argerror and its kin, but the function always goes by its short name ('sleep'), also when it was called by pcall. */
 int lw_argerror(lua_State *L, int arg, const char *complaint);
 int lw_typeerror(lua_State *L, int arg, const char *expected);
+const char *lw_type_name(lua_State *L, int arg); /* may leave it on the stack */
 void lw_check_any(lua_State *L, int arg);
 void lw_check_type(lua_State *L, int arg, int type);
 lua_Number lw_check_number(lua_State *L, int arg);

@@ -98,7 +98,7 @@ const char *lw_not_awaitable(lua_State *L, lw_Loop *loop, int index) {
                            luaL_typename(L, index));
   return lua_pushfstring(L, "awaitable expected, got %s: pass a task, a future, a function or what an async function "
                             "returns (a plain function that waits returns its results itself)",
-                         luaL_typename(L, index));
+                         lw_type_name(L, index));
 }
 
 void lw_check_awaitable(lua_State *L, lw_Loop *loop, int arg) {
@@ -123,7 +123,7 @@ static void await_undo(lw_Loop *loop, lw_Task *task, void *on) {
   lw_list_remove(&((lw_Future *)on)->waiters, &lw_task_node(task)->link);
 }
 
-static void await_describe(lua_State *L, lw_Loop *loop, void *on) {
+void lw_describe_await(lua_State *L, lw_Loop *loop, void *on) {
   lw_Future *future = on;
   if (future->timed.node.type == LW_TASK) {
     lw_push_anchored(L, loop, future->timed.node.slot);
@@ -270,7 +270,7 @@ static int define_await(lua_State *L) {
 }
 
 void lw_open_coroutine(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const lw_WaitClass await_class = {await_resumed, await_cancel, NULL, await_describe, await_undo};
+  static const lw_WaitClass await_class = {await_resumed, await_cancel, NULL, lw_describe_await, await_undo};
   static const luaL_Reg unused[] = {{"__tostring", coroutine_tostring}, {"__gc", coroutine_gc}, {NULL, NULL}};
   static const luaL_Reg used[] = {{"__tostring", coroutine_tostring}, {NULL, NULL}};
   static const luaL_Reg funcs[] = {{"async", new_async},     {"define_await", define_await}, {"not_awaitable", not_awaitable},

@@ -32,6 +32,9 @@ int lw_push_body(lua_State *L, int index);
 /* Pushes "fetch@file.lua:3" for the function at `index`, with the name that its async function was called by. */
 void lw_push_known_name(lua_State *L, lw_Loop *loop, int index);
 
+/* Pushes a description of the future `on` that is awaited; for wait classes. */
+void lw_describe_await(lua_State *L, lw_Loop *loop, void *on);
+
 /* Adds async, begin and define_await to the table on the top. */
 void lw_open_coroutine(lua_State *L, int loop_index, lw_Loop *loop);
 

@@ -21,14 +21,26 @@ lw_Handle *lw_handle_new(lua_State *L, lw_Loop *loop, int fn, int nargs) {
   return handle;
 }
 
-/* Out of every queue; the loop keeps it alive no longer. */
+/* The handle at the top will not be run (again): what it would call need not be kept. */
+static void drop_values(lua_State *L) {
+  int i = 1;
+  do {
+    lua_pushnil(L);
+  } while (lua_setiuservalue(L, -2, i++));
+}
+
+/* Out of every queue; the loop keeps it alive no longer, and it keeps its function and arguments alive no longer. */
 static void release(lua_State *L, lw_Loop *loop, lw_Handle *handle, lw_State state) {
   lw_Node *node = &handle->timed.node;
   lw_timer_stop(loop, &handle->timed);
   if (lw_linked(&node->link)) lw_list_remove(handle->future ? &handle->future->waiters : &loop->ready, &node->link);
   handle->future = NULL;
   node->state = (uint8_t)state;
-  if (node->slot != 0) lw_unanchor(L, loop, node->slot);
+  if (node->slot == 0) return;
+  lw_push_anchored(L, loop, node->slot);
+  drop_values(L);
+  lua_pop(L, 1);
+  lw_unanchor(L, loop, node->slot);
   node->slot = 0;
 }
 
@@ -156,9 +168,12 @@ static int handle_tostring(lua_State *L) {
   lw_Handle *handle = lw_self(L);
   int state = handle->timed.node.state;
   lua_getiuservalue(L, 1, 1);
+  if (state != LW_WAITING) {
+    lua_pushfstring(L, "<Handle %s>", state == LW_CANCELLED ? "cancelled" : "done");
+    return 1;
+  }
   lw_push_function_name(L, -1, NULL);
-  lua_pushfstring(L, "<Handle %s fn=%s>",
-                  state == LW_CANCELLED ? "cancelled" : state == LW_DONE ? "done" : "pending", lua_tostring(L, -1));
+  lua_pushfstring(L, "<Handle pending fn=%s>", lua_tostring(L, -1));
   return 1;
 }
 

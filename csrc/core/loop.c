@@ -145,6 +145,7 @@ void lw_report(lua_State *L, lw_Loop *loop) {
   int report = lua_gettop(L);
   luaL_checkstack(L, 8, NULL);
   lw_push_ref(L, loop, LW_REF_HANDLER);
+  if (lua_isnil(L, -1)) lw_push_ref(L, loop, LW_REF_DEFAULT_HANDLER);
   if (lua_isnil(L, -1)) {
     write_by_default(L, report);
   } else {
@@ -366,7 +367,11 @@ static int loop_gc(lua_State *L) {
   return 0;
 }
 
-void lw_set_ref(lua_State *L, lw_Loop *loop, lw_Ref ref) { loop->refs[ref] = luaL_ref(L, LUA_REGISTRYINDEX); }
+void lw_set_ref(lua_State *L, lw_Loop *loop, lw_Ref ref) {
+  int old = loop->refs[ref];
+  loop->refs[ref] = luaL_ref(L, LUA_REGISTRYINDEX);
+  if (old != 0) luaL_unref(L, LUA_REGISTRYINDEX, old);
+}
 
 void lw_set_metatable_ref(lua_State *L, lw_Loop *loop, lw_Ref ref) {
   loop->metatables[ref] = lua_topointer(L, -1);
@@ -399,7 +404,6 @@ lw_Loop *lw_open_loop(lua_State *L) {
   new_table_ref(L, loop, LW_REF_FAILURES, 1);
   new_table_ref(L, loop, LW_REF_TRACEBACKS, 1);
   new_table_ref(L, loop, LW_REF_NAMES, 1);
-  lua_pushnil(L);
-  loop->refs[LW_REF_HANDLER] = luaL_ref(L, LUA_REGISTRYINDEX); /* LUA_REFNIL: reads as nil */
+  loop->refs[LW_REF_HANDLER] = loop->refs[LW_REF_DEFAULT_HANDLER] = LUA_REFNIL; /* which reads as nil */
   return loop;
 }

@@ -70,7 +70,8 @@ typedef enum lw_Ref {
   LW_REF_FAILURES, /* failures nobody has retrieved -> their order; weak keys */
   LW_REF_TRACEBACKS, /* coroutine -> traceback of the error that is on its way out of it; weak keys */
   LW_REF_NAMES,    /* function -> the name by which its async function was first called; weak keys */
-  LW_REF_HANDLER,  /* the exception handler, or nil */
+  LW_REF_HANDLER,  /* the exception handler of this run, or nil */
+  LW_REF_DEFAULT_HANDLER, /* the one that was set outside a run, or nil */
   LW_REF_AWAIT,    /* async.await */
   LW_REF_TASK,     /* metatables */
   LW_REF_FUTURE,
@@ -112,7 +113,8 @@ struct lw_Loop {
   int failed;        /* set by the step that just ended: its result is an error */
   int passing;       /* set by a wait in a coroutine of the user's: the yield is on its way to the task */
   int draining;
-  int closing; /* the loop shall stop when no task is left */
+  uint32_t last_ending; /* while tasks are being ended: the id up to which, 0 at other times */
+  uint32_t ending;      /* and how many of these are left; with the last one the loop stops */
   uint32_t failures; /* made so far: the order of the reports */
   lua_State *bridged; /* the user's coroutine that std.coroutine is resuming, if a wait in it can reach the task */
 
@@ -127,6 +129,7 @@ struct lw_Loop {
   int stop;             /* lw_Stop: why uv_run shall end, or 0 */
   int interrupts;       /* SIGINTs seen in this run */
   int debug;            /* opts.debug */
+  int quiet;            /* closing for nobody: a Runner was dropped open */
   double slow_callback; /* seconds */
   uint64_t step_wall, step_cpu; /* in debug mode: when the step began */
 

@@ -32,7 +32,7 @@ static void push_blocker(lua_State *L) {
     lua_getinfo(L, "Snf", &ar);
     if (ar.namewhat != NULL && strcmp(ar.namewhat, "metamethod") == 0 && strcmp(ar.name, "close") != 0) {
       lua_pop(L, 1);
-      lua_pushfstring(L, "__%s", ar.name);
+      lua_pushfstring(L, "%s%s", strncmp(ar.name, "__", 2) == 0 ? "" : "__", ar.name); /* Lua says "index", but "__gc" */
       if (instead_of(lua_tostring(L, -1)) != NULL) return;
       lua_pop(L, 1);
     } else if (*ar.what != 'C') {
@@ -70,15 +70,22 @@ static int cannot_wait(lua_State *L, lw_Loop *loop) {
                         instead != NULL ? instead : "");
 }
 
-/* Debug mode: the task caught a CancelledError and goes on waiting. A <close> handler on the way out may do that. */
-static void report_swallowed(lua_State *L, lw_Loop *loop, lw_Task *task) {
+/* Is a <close> handler running because of a cancellation? Lua does not name the frame of one that an error calls, but its
+ * second argument is that error. */
+static int is_cleaning_up(lua_State *L) {
   lua_Debug ar;
-  int level, closing = 0;
-  for (level = 0; !closing && lua_getstack(L, level, &ar); level++) {
-    lua_getinfo(L, "n", &ar);
-    closing = ar.name != NULL && strcmp(ar.namewhat, "metamethod") == 0 && strcmp(ar.name, "close") == 0;
+  int level, found = 0;
+  for (level = 1; !found && lua_getstack(L, level, &ar); level++) {
+    if (lua_getlocal(L, &ar, 2) == NULL) continue;
+    found = lw_error_is(L, -1, LW_CANCELLED_ERROR);
+    lua_pop(L, 1);
   }
-  if (closing) return;
+  return found;
+}
+
+/* Debug mode: the task caught a CancelledError and goes on waiting. */
+static void report_swallowed(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  if (is_cleaning_up(L)) return;
   lw_task_node(task)->flags &= (uint8_t)~LW_SWALLOWED;
   lua_createtable(L, 0, 3);
   lw_push_anchored(L, loop, lw_task_node(task)->slot);
@@ -169,16 +176,19 @@ void lw_wake(lw_Loop *loop, lw_Task *task) {
   end_wait(loop, task, LW_GRANTED);
 }
 
+void lw_note_message(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
+  if (index == 0 || lua_isnoneornil(L, index + 1)) return;
+  lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  lua_pushvalue(L, index + 1);
+  lw_note_set(L, loop, -2, "cancel_message");
+  lua_pop(L, 1);
+}
+
 void lw_interrupt(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
   lw_Node *node = lw_task_node(task);
   const lw_WaitClass *class = loop->waits[node->wait];
+  lw_note_message(L, loop, task, index);
   if (node->state == LW_WAITING && class->cancel(L, loop, task, task->on)) return;
-  if (index != 0 && !lua_isnoneornil(L, index + 1)) {
-    lw_push_anchored(L, loop, node->slot);
-    lua_pushvalue(L, index + 1);
-    lw_note_set(L, loop, -2, "cancel_message");
-    lua_pop(L, 1);
-  }
   if (LW_UNLIKELY(loop->debug && index != 0)) {
     lw_push_anchored(L, loop, node->slot);
     luaL_traceback(L, L, NULL, 1);

@@ -74,6 +74,9 @@ void lw_push_waiting_on(lua_State *L, lw_Loop *loop, lw_Task *task);
 /* Interrupts a task that is not done: what it is in, or else its next wait, raises CancelledError. `index` as in lw_cancel. */
 void lw_interrupt(lua_State *L, lw_Loop *loop, lw_Task *task, int index);
 
+/* Keeps the message at index + 1 (if `index` is not 0 and there is one) for the CancelledError that the task will raise. */
+void lw_note_message(lua_State *L, lw_Loop *loop, lw_Task *task, int index);
+
 /* Takes a waiting task out of a wait that would pass a cancellation on, so that it can be interrupted itself. */
 void lw_break_wait(lua_State *L, lw_Loop *loop, lw_Task *task);
 

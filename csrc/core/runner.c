@@ -9,6 +9,8 @@
 #include "core/park.h"
 #include "core/timers.h"
 
+enum { MAX_ROUNDS = 100 }; /* of ending tasks whose cleanup makes new ones */
+
 /* The options of a run; the userdata of a Runner. */
 typedef struct Runner {
   int debug, signals;
@@ -87,6 +89,7 @@ static int run_main(lua_State *L) {
   int stop;
   loop->L = L;
   task = lw_task_new(L, loop, 2);
+  lw_task_node(task)->flags |= LW_RETRIEVED; /* its error is raised by run */
   loop->main = task;
   stop = turn(loop);
   loop->main = NULL;
@@ -110,6 +113,8 @@ static void on_shutdown_timeout(uv_timer_t *timer) {
 
 static void cancel_all(lua_State *L, lw_Loop *loop) {
   lua_Integer i, n;
+  loop->last_ending = loop->last_id;
+  loop->ending = loop->unfinished;
   lw_push_all_tasks(L, loop);
   n = (lua_Integer)lua_rawlen(L, -1);
   for (i = 1; i <= n; i++) {
@@ -139,7 +144,10 @@ static void abandon(lua_State *L, lw_Loop *loop, int index) {
   lw_error_push(L, LW_RUNTIME_ERROR, "closed by force");
   lw_task_abandon(L, loop, task);
   lua_settop(L, report);
-  lw_report(L, loop);
+  if (loop->quiet)
+    lua_pop(L, 1);
+  else
+    lw_report(L, loop);
 }
 
 static void abandon_all(lua_State *L, lw_Loop *loop) {
@@ -156,22 +164,26 @@ static void abandon_all(lua_State *L, lw_Loop *loop) {
   lua_pop(L, 1);
 }
 
-/* Cancels every task and waits for them, at most `timeout` seconds; then they go by force. */
+static void start_shutdown_timer(lw_Loop *loop, double timeout) {
+  uv_timer_t *timer = &loop->shutdown;
+  uv_timer_init(&loop->uv, timer);
+  timer->data = loop;
+  uv_update_time(&loop->uv);
+  uv_timer_start(timer, on_shutdown_timeout, timeout < 1e9 ? (uint64_t)(timeout * 1e3) : UINT32_MAX, 0);
+  uv_unref((uv_handle_t *)timer);
+}
+
+/* Cancels every task and waits for them, at most `timeout` seconds; then they go by force. Those that they make meanwhile
+ * may run as long as they do, and are then ended in the same way. */
 static void end_tasks(lua_State *L, lw_Loop *loop, double timeout) {
-  int rounds;
-  cancel_all(L, loop);
-  if (loop->unfinished > 0 && timeout > 0) {
-    uv_timer_t *timer = &loop->shutdown;
-    uv_timer_init(&loop->uv, timer);
-    timer->data = loop;
-    uv_update_time(&loop->uv);
-    uv_timer_start(timer, on_shutdown_timeout, timeout < 1e9 ? (uint64_t)(timeout * 1e3) : UINT32_MAX, 0);
-    uv_unref((uv_handle_t *)timer);
-    loop->closing = 1;
-    turn(loop);
-    loop->closing = 0;
+  int round, stop = LW_STOP_DONE;
+  if (loop->unfinished > 0 && timeout > 0) start_shutdown_timer(loop, timeout);
+  for (round = 0; loop->unfinished > 0 && timeout > 0 && stop == LW_STOP_DONE && round < MAX_ROUNDS; round++) {
+    cancel_all(L, loop);
+    if (loop->ending > 0) stop = turn(loop);
   }
-  for (rounds = 0; loop->unfinished > 0 && rounds < 100; rounds++) abandon_all(L, loop); /* they may make new ones */
+  loop->last_ending = 0;
+  for (round = 0; loop->unfinished > 0 && round < MAX_ROUNDS; round++) abandon_all(L, loop);
 }
 
 /* Under lua_pcall: 1 the loop, 2 the shutdown timeout. */
@@ -180,7 +192,7 @@ static int shut_down(lua_State *L) {
   loop->L = L;
   end_tasks(L, loop, lua_tonumber(L, 2));
   lw_cancel_handles(L, loop);
-  lw_report_failures(L, loop);
+  if (!loop->quiet) lw_report_failures(L, loop);
   return 0;
 }
 
@@ -199,6 +211,9 @@ static void close_loop(lua_State *L, lw_Loop *loop, double timeout) {
   while ((link = lw_list_pop(&loop->ready)) != NULL) continue;
   loop->L = NULL;
   loop->owner = NULL;
+  loop->quiet = 0;
+  lua_pushnil(L);
+  lw_set_ref(L, loop, LW_REF_HANDLER);
   lua_newtable(L); /* no task or callback is left, and the slots begin anew */
   lua_rawseti(L, LUA_REGISTRYINDEX, loop->refs[LW_REF_ANCHORS]);
   loop->slots = loop->free_slot = loop->unfinished = 0;
@@ -299,7 +314,10 @@ static int runner_close(lua_State *L) {
 static int runner_gc(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   Runner *runner = lua_touserdata(L, 1);
-  if (loop->owner == runner && loop->L == NULL) close_loop(L, loop, 0);
+  if (loop->owner == runner && loop->L == NULL) {
+    loop->quiet = !loop->debug;
+    close_loop(L, loop, 0);
+  }
   return 0;
 }
 
@@ -310,14 +328,14 @@ static int runner_tostring(lua_State *L) {
 }
 
 /* async.set_exception_handler(fn): fn(info) is called with what nobody else can be told: {message=, error=, traceback=,
- * task=, future=}. nil restores the default, which writes to stderr. It belongs to the Lua state, and stays until replaced. */
+ * task=, future=}. nil restores the default, which writes to stderr. One set while a loop is open goes with that loop; one
+ * set outside is for all loops that have none of their own. */
 static int set_exception_handler(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   lw_check_any(L, 1);
   if (!lua_isnil(L, 1) && !lw_callable(L, 1)) lw_typeerror(L, 1, "function");
   lua_settop(L, 1);
-  luaL_unref(L, LUA_REGISTRYINDEX, loop->refs[LW_REF_HANDLER]);
-  lw_set_ref(L, loop, LW_REF_HANDLER);
+  lw_set_ref(L, loop, loop->open ? LW_REF_HANDLER : LW_REF_DEFAULT_HANDLER);
   return 0;
 }
 

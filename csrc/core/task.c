@@ -79,9 +79,15 @@ static void settle(lua_State *L, lw_Loop *loop, lw_Task *task, lw_State end, int
   loop->free_slot = node->slot;
   node->slot = 0;
   loop->unfinished--;
-  if (task == loop->main || (loop->closing && loop->unfinished == 0)) loop->stop = LW_STOP_DONE;
+  if (task == loop->main || (task->id <= loop->last_ending && --loop->ending == 0)) loop->stop = LW_STOP_DONE;
   lw_future_finish(loop, &task->future, end);
   lua_pop(L, 1);
+}
+
+/* The value of a task that is cancelled without having raised anything: the message, see push_cancelled_error. */
+static void set_cancelled(lua_State *L, lw_Loop *loop, int index) {
+  lw_note_get(L, loop, index, "cancel_message");
+  lua_setiuservalue(L, index, VALUE);
 }
 
 /* The error on the top of the task's coroutine becomes its failure. */
@@ -109,6 +115,10 @@ static void finish(lua_State *L, lw_Loop *loop, lw_Task *task, int count, int st
       if (count > 1) luaL_checkstack(L, count + 4, "too many results");
       lua_xmove(co, L, count);
       lw_future_set_results(L, index, &task->future, count);
+      if (LW_UNLIKELY(lw_task_node(task)->flags & (LW_CANCEL_NOW | LW_CANCEL_NEXT))) {
+        set_cancelled(L, loop, index); /* it returned before the cancellation could reach it, as in asyncio */
+        end = LW_CANCELLED;
+      }
     }
   }
   settle(L, loop, task, end, LW_ANCHORS);
@@ -148,8 +158,7 @@ static void after_yield(lw_Loop *loop, lw_Task *task, int count) {
 static void cancel_unstarted(lua_State *L, lw_Loop *loop, lw_Task *task) {
   int index = lua_gettop(L) + 1;
   lw_push_anchored(L, loop, lw_task_node(task)->slot);
-  lw_note_get(L, loop, index, "cancel_message");
-  lua_setiuservalue(L, index, VALUE); /* a message stands for the error: see push_cancelled_error */
+  set_cancelled(L, loop, index);
   settle(L, loop, task, LW_CANCELLED, LW_ANCHORS);
 }
 
@@ -318,6 +327,7 @@ int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
       return 1;
     }
     ((lw_Task *)future)->cancelling++;
+    if (next != NULL && next->timed.node.type != LW_TASK) lw_note_message(L, loop, (lw_Task *)future, index);
     if (next == NULL || next == mark) {
       if (next == mark) lw_break_wait(L, loop, (lw_Task *)future);
       lw_interrupt(L, loop, (lw_Task *)future, index);
@@ -472,19 +482,20 @@ void lw_push_all_tasks(lua_State *L, lw_Loop *loop) {
 /* ---- Lua-visible ---- */
 
 static void set_name(lua_State *L, lw_Loop *loop, int task, int name) {
-  luaL_tolstring(L, name, NULL);
+  lua_pushstring(L, lua_tostring(L, name));
   lw_note_set(L, loop, task, "name");
 }
 
 /* async.create_task(awaitable, opts?): a task that runs it, from the next turn of the loop on; the loop keeps it alive until
- * it ends. opts.name: any value, as a string. After asyncio.create_task. */
+ * it ends. opts.name: a string. After asyncio.create_task. */
 static int create_task(lua_State *L) {
   lw_Loop *loop = lw_running_loop(L);
+  int named;
   lua_settop(L, 2);
   lw_check_awaitable(L, loop, 1);
-  if (lw_has_options(L, 2)) lua_getfield(L, 2, "name");
+  named = lw_option(L, 2, "name", LUA_TSTRING) != LUA_TNIL;
   lw_task_new(L, loop, 1);
-  if (!lua_isnoneornil(L, 3) && lua_gettop(L) == 4) set_name(L, loop, 4, 3);
+  if (named) set_name(L, loop, 4, 3);
   return 1;
 }
 
@@ -510,10 +521,10 @@ static int task_get_name(lua_State *L) {
   return 1;
 }
 
-/* task:set_name(value): its new name, as a string */
+/* task:set_name(name): its new name, a string */
 static int task_set_name(lua_State *L) {
   lw_self(L);
-  lw_check_any(L, 2);
+  lw_check_string(L, 2, NULL);
   set_name(L, lw_loop(L), 1, 2);
   return 0;
 }

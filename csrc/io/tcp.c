@@ -205,7 +205,7 @@ static void on_connection(uv_stream_t *uv, int status) {
   }
   listener->errors = 0;
   listener->waiting = 1;
-  if (!listener->paused && !listener->handle.loop->closing) protect(L, accept_waiting, listener, 0);
+  if (!listener->paused && listener->handle.loop->last_ending == 0) protect(L, accept_waiting, listener, 0);
 }
 
 static int listen_raise(lua_State *L, Listener *listener, int err, const char *syscall) {

@@ -56,6 +56,7 @@ static int push_array(lua_State *L, lw_Loop *loop, lua_Integer n) {
     lua_rawseti(L, FUTURES, i);
     lua_settop(L, FUTURES);
   }
+  lua_settop(L, FUTURES);
   lua_pushinteger(L, n);
   lua_setfield(L, FUTURES, "n");
   return 1;
@@ -111,12 +112,14 @@ static int gather_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
   uint32_t i;
   int passed = 0, top = lua_gettop(L);
   fan->cancelled = 1;
-  luaL_checkstack(L, 4, NULL);
+  luaL_checkstack(L, 6, NULL);
   lw_fan_push_futures(L, fan);
+  lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  lw_note_get(L, loop, top + 2, "cancel_message");
   for (i = 1; i <= fan->count; i++) {
     lua_rawgeti(L, top + 1, i);
-    passed |= lw_cancel(L, loop, lua_touserdata(L, -1), 0);
-    lua_settop(L, top + 1);
+    passed |= lw_cancel(L, loop, lua_touserdata(L, -1), top + 2);
+    lua_settop(L, top + 3);
   }
   lua_settop(L, top);
   if (!passed) lw_fan_undo(loop, task, fan);

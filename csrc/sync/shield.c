@@ -1,5 +1,6 @@
 #include <lauxlib.h>
 
+#include "core/coroutine.h"
 #include "core/park.h"
 #include "sync/sync.h"
 
@@ -17,8 +18,9 @@ static int shield_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
 }
 
 static void shield_describe(lua_State *L, lw_Loop *loop, void *on) {
-  (void)loop, (void)on;
-  lua_pushliteral(L, "a shielded task");
+  lw_describe_await(L, loop, on);
+  lua_pushfstring(L, "shield of %s", lua_tostring(L, -1));
+  lua_remove(L, -2);
 }
 
 /* async.shield(awaitable): waits for it and returns its results. When the waiting task is cancelled, the awaited one (a task

@@ -2,7 +2,6 @@
 local core = require "luawait.core"
 local check = require "luawait.check"
 local scopes = require "luawait.scopes"
-local await = require "luawait.await"
 
 local Iteration = {}
 Iteration.__index = Iteration
@@ -11,8 +10,8 @@ Iteration.__index = Iteration
 function Iteration:__call()
   while self.taken == self.finished do
     if self.taken == self.total then return nil end
-    self.wake = core.Future()
-    scopes.timeout_at(self.deadline, await, self.wake)
+    self.news:clear()
+    scopes.timeout_at(self.deadline, self.news.wait, self.news)
   end
   self.taken = self.taken + 1
   return self.order[self.taken]
@@ -43,15 +42,15 @@ local function as_completed(list, opts)
     if complaint then check.fail(1, "as_completed", ("entry [%d]: %s"):format(i, complaint), 2) end
   end
   local timeout = opts and opts.timeout
-  check.seconds(timeout, 2, "as_completed")
-  local self = setmetatable({order = {}, finished = 0, taken = 0}, Iteration)
+  check.seconds(timeout, 2, "as_completed", "option 'timeout': ")
+  local self = setmetatable({order = {}, finished = 0, taken = 0, news = core.Event()}, Iteration)
   self.deadline = timeout and core.time() + timeout
   self.futures = futures_of(list)
   self.total = #self.futures
   function self.listen(future)
     self.finished = self.finished + 1
     self.order[self.finished] = future
-    if self.wake and not self.wake:done() then self.wake:set_result() end
+    self.news:set()
   end
   for _, future in ipairs(self.futures) do future:add_done_callback(self.listen) end
   return self, nil, nil, self

@@ -9,11 +9,11 @@ function check.fail(position, name, complaint, level)
   error(("bad argument #%d to '%s' (%s)"):format(position, name, complaint), (level or 3) + 1)
 end
 
---- A number of seconds, or nil.
-function check.seconds(value, position, name)
+--- A number of seconds, or nil; `what` names it where it is no argument of its own.
+function check.seconds(value, position, name, what)
   if value == nil or (type(value) == "number" and value == value) then return end
   local got = type(value) == "number" and "NaN" or type(value)
-  check.fail(position, name, ("number expected, got %s"):format(got))
+  check.fail(position, name, ("%snumber expected, got %s"):format(what or "", got))
 end
 
 function check.callable(value, position, name)
