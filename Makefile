@@ -19,11 +19,11 @@ demo:
 test: setup build
 	@scripts/test.sh
 
-# make bench ARGS=--peers
+# make bench PEERS=1: beside other schedulers, where they are installed
 bench:
 	@scripts/setup.sh bench
 	@scripts/build.sh
-	@python3 bench/run.py $(ARGS)
+	@python3 bench/run.py $(if $(PEERS),--peers) $(ARGS)
 
 lint: setup
 	@scripts/lint.sh

@@ -22,7 +22,7 @@ Fetches the URLs (http only), as many at once as --limit allows, and prints what
 Without URLs it fetches the pages of a small site that it serves itself.
 
   --file LIST    read URLs from this file, one a line; "-" is standard input; "#" begins a comment line
-  --limit N      requests at the same time (default 8)
+  --limit N      requests at the same time (default 6)
   --timeout S    seconds until an attempt is given up (default 10; 1.2 for the own site)
   --retries N    attempts after the first when a failure may pass (default 2)
   --output DIR   save what came there; DIR is made if it is missing
@@ -255,7 +255,7 @@ local function read_command_line()
   if opts.help then return opts end
   if opts.file then table.move(read_list(opts.file), 1, 1000000, #urls + 1, urls) end
   opts.demo = #urls == 0
-  opts.limit = opts.limit or 8
+  opts.limit = opts.limit or 6
   opts.retries = opts.retries or 2
   opts.timeout = opts.timeout or opts.demo and 1.2 or 10
   opts.progress = terminal.is(2)
@@ -275,7 +275,9 @@ end
 local function show(rows, took, opts, interrupted)
   if opts.json then return write_json(rows, took, interrupted) end
   local tty = terminal.is(1)
-  report.write(rows, took, {
+  local title = ("%s, at most %d at the same time; %g s for an attempt, at most %s"):format(
+    report.count(#rows, "URL"), opts.limit, opts.timeout, report.count(opts.retries + 1, "attempt"))
+  report.write(title, rows, took, {
     columns = tty and terminal.columns() or 100,
     colour = tty and not os.getenv("NO_COLOR"),
     utf8 = terminal.is_utf8(),

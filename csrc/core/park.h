@@ -28,11 +28,11 @@ typedef enum lw_WaitKind {
   LW_WAIT_WAIT,
   LW_WAIT_SEMAPHORE,
   LW_WAIT_EVENT,
+  LW_WAIT_LOCK,
   LW_WAIT_REQUEST,
   LW_WAIT_READ,
   LW_WAIT_WRITE,
   LW_WAIT_SERVER,
-  LW_WAIT_PLAIN, /* a future awaited in a way of its own: see core/scope.c */
   LW_WAIT_KINDS
 } lw_WaitKind;
 

@@ -8,6 +8,7 @@ void lw_open_gather(lua_State *L, int loop_index, lw_Loop *loop);
 void lw_open_wait(lua_State *L, int loop_index, lw_Loop *loop);
 void lw_open_shield(lua_State *L, int loop_index, lw_Loop *loop);
 void lw_open_event(lua_State *L, int loop_index, lw_Loop *loop);
+void lw_open_lock(lua_State *L, int loop_index, lw_Loop *loop);
 void lw_open_semaphore(lua_State *L, int loop_index, lw_Loop *loop);
 
 #endif

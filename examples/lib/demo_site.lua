@@ -61,25 +61,29 @@ end
 -- Pages that show everything; {port} is the site's, {closed} one where nothing listens.
 local list = {
   "http://127.0.0.1:{port}/fast",
+  "http://127.0.0.1:{port}/hang",
   "http://127.0.0.1:{port}/slow/0.6",
   "http://127.0.0.1:{port}/slow/0.45",
   "http://127.0.0.1:{port}/slow/0.5",
-  "http://127.0.0.1:{port}/slow/0.35",
-  "http://127.0.0.1:{port}/chunked",
-  "http://127.0.0.1:{port}/hang",
   "http://127.0.0.1:{port}/hang/1",
+  "http://127.0.0.1:{port}/chunked",
   "http://127.0.0.1:{port}/flaky/2/times",
   "http://127.0.0.1:{port}/flaky/1/time",
-  "http://127.0.0.1:{port}/moved/here",
   "http://127.0.0.1:{port}/slow/0.55",
+  "http://127.0.0.1:{port}/moved/here",
   "http://127.0.0.1:{port}/missing",
+  "http://127.0.0.1:{port}/slow/0.6/too",
   "http://127.0.0.1:{port}/truncated",
   "http://127.0.0.1:{port}/garbage",
   "http://127.0.0.1:{closed}/nobody-here",
   "http://127.0.0.1:{port}/slow/0.4",
   "https://127.0.0.1:{port}/secret",
   "http://127.0.0.1:{port}/slow/0.5/too",
+  "http://127.0.0.1:{port}/chunked/too",
+  "http://127.0.0.1:{port}/slow/0.6/again",
+  "http://127.0.0.1:{port}/slow/0.55/too",
   "http://127.0.0.1:{port}/fast/too",
+  "http://127.0.0.1:{port}/slow/0.5/again",
 }
 
 local function port_of(server)

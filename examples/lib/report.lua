@@ -35,7 +35,8 @@ local function thousands(number)
   return (text:gsub("^,", ""))
 end
 
-local function count(number, what)
+-- 1 -> "1 URL", 1000 -> "1,000 URLs"
+function report.count(number, what)
   return ("%s %s%s"):format(thousands(number), what, number == 1 and "" or "s")
 end
 
@@ -75,18 +76,15 @@ local function write_table(rows, style)
   end
 end
 
--- The URLs without http://, and without the host when it is the same for all.
+-- The URLs without http://, and without the host where it is that of the first.
 local function labels(rows)
-  local host, same = nil, true
-  local all = {}
+  local all, host = {}, nil
   for i, row in ipairs(rows) do
-    all[i] = printable(row.url):gsub("^http://", "")
-    local this = all[i]:match("^[^/]*/")
-    host = host or this
-    same = same and this == host
+    local label = printable(row.url):gsub("^http://", "")
+    host = host or label:match("^[^/]+/") or label
+    local same = #rows > 1 and label:sub(1, #host) == host
+    all[i] = same and label:sub(#host) or label
   end
-  if not (same and host) then return all end
-  for i, label in ipairs(all) do all[i] = label:sub(#host) end
   return all
 end
 
@@ -131,13 +129,13 @@ local function write_sum(rows, took)
     failed = failed + (row.error and 1 or 0)
   end
   io.write(("\n%s: %d fetched (%s), %d failed.\n"):format(
-    count(#rows, "URL"), #rows - failed, count(bytes, "byte"), failed))
+    report.count(#rows, "URL"), #rows - failed, report.count(bytes, "byte"), failed))
   io.write(("The waits add up to %.2f s; together they took %.2f s, %.1f times less.\n"):format(
     waits, took, waits / math.max(took, 0.001)))
 end
 
--- Writes it all to stdout. `took`: seconds; `style`: `columns`, `utf8`, `colour`.
-function report.write(rows, took, style)
+-- Writes it all to stdout. `title`: the first line; `took`: seconds; `style`: `columns`, `utf8`, `colour`.
+function report.write(title, rows, took, style)
   local colour = style.colour
   style = {
     columns = style.columns,
@@ -148,6 +146,7 @@ function report.write(rows, took, style)
     bad = colour and "\27[31m" or "",
     plain = colour and "\27[0m" or "",
   }
+  io.write(title, "\n\n")
   write_table(rows, style)
   write_timeline(rows, took, style)
   write_sum(rows, took)

@@ -13,7 +13,7 @@ local async = setmetatable({}, {
 for _, name in ipairs {
   "run", "Runner", "create_task", "current_task", "all_tasks", "sleep", "time", "call_soon", "call_later", "call_at",
   "set_exception_handler", "Future", "gather", "is_failure", "wait", "shield", "pcall", "xpcall", "errors",
-  "ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION", "Event", "Semaphore", "BoundedSemaphore",
+  "ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION", "Event", "Lock", "Semaphore", "BoundedSemaphore",
 } do
   async[name] = core[name]
 end

@@ -11,25 +11,27 @@ local STEP = 0.25 -- seconds after which the next address is tried beside those 
 local net = {}
 
 local function check_host(host, name)
-  if type(host) ~= "string" then check.fail(1, name, ("string expected, got %s"):format(type(host)), 4) end
+  if type(host) ~= "string" then check.fail(1, name, ("string expected, got %s"):format(type(host))) end
+  if host:find("\0", 1, true) then check.fail(1, name, "string without zeros expected") end
 end
 
 local function check_port(port, name)
   local number = math.type(port) and math.tointeger(port)
-  if not number then check.fail(2, name, ("port number expected, got %s"):format(type(port)), 4) end
-  if number < 0 or number > 65535 then check.fail(2, name, ("port from 0 to 65535 expected, got %d"):format(number), 4) end
+  if not number then check.fail(2, name, ("port number expected, got %s"):format(type(port))) end
+  if number < 0 or number > 65535 then check.fail(2, name, ("port from 0 to 65535 expected, got %d"):format(number)) end
   return number
 end
 
 --- The options: nil or a table whose entries have the types that `types` says.
 local function check_options(opts, position, name, types)
   if opts == nil then return {} end
-  if type(opts) ~= "table" then check.fail(position, name, ("table expected, got %s"):format(type(opts)), 4) end
+  if type(opts) ~= "table" then check.fail(position, name, ("table expected, got %s"):format(type(opts))) end
   for key, expected in pairs(types) do
     local value = opts[key]
     if value ~= nil and type(value) ~= expected then
-      check.fail(position, name, ("option '%s': %s expected, got %s"):format(key, expected, type(value)), 4)
+      check.fail(position, name, ("option '%s': %s expected, got %s"):format(key, expected, type(value)))
     end
+    if value ~= value then check.fail(position, name, ("option '%s': number expected, got NaN"):format(key)) end
   end
   return opts
 end
@@ -37,7 +39,7 @@ end
 local function check_count(opts, key, position, name)
   local value = opts[key]
   if value ~= nil and not (math.tointeger(value) and value >= 1) then
-    check.fail(position, name, ("option '%s': positive integer expected, got %s"):format(key, value), 4)
+    check.fail(position, name, ("option '%s': positive integer expected, got %s"):format(key, value))
   end
 end
 

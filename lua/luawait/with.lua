@@ -9,6 +9,6 @@ local function with(self, fn, ...)
   return fn(...)
 end
 
-core.semaphore_methods.with = with
+core.lock_methods.with, core.semaphore_methods.with = with, with
 
 return with

@@ -158,6 +158,18 @@ async.run(function()
 end)]])
   end)
 
+  it("with timeout scopes that were never closed closes in order", function()
+    child_output([[
+async.run(function()
+  local dropped, short = async.timeout(3600), async.timeout(0.001) -- luacheck: ignore
+  left = async.timeout(3600)
+end)
+async.run(function() left_too = async.timeout_at(nil) end)
+collectgarbage()
+pcall(left.reschedule, left, 5)
+async.run(function() async.sleep(0.005) end)]])
+  end)
+
   it("without a run, with the module loaded, closes in order", function()
     child_output("left = { async(function() end), async.Event(), async.Semaphore(2), async.Runner() }")
   end)

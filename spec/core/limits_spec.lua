@@ -209,6 +209,59 @@ async.run(function()
 end)]]))
   end)
 
+  it("a chain of 50,000 tasks, each gathering the one before: a cancellation, an end of run", function()
+    local count = helpers.scale(50000)
+    local source = ([[
+local function chain(n)
+  local tasks = { async.create_task(function() async.sleep(3600) end) }
+  for i = 2, n do
+    local before = tasks[i - 1]
+    tasks[i] = async.create_task(function() return async.gather(before) end)
+  end
+  async.sleep(0)
+  async.sleep(0)
+  return tasks
+end
+local tasks = async.run(function()
+  local chained = chain(%d)
+  chained[#chained]:cancel()
+  print(select(2, pcall(async.await, chained[#chained])).name)
+  return chain(%d)
+end)
+print(tasks[1]:cancelled(), tasks[#tasks]:cancelled())]]):format(count, count)
+    assert.equal("CancelledError\ntrue\ttrue\n", output(source))
+  end)
+
+  it("tasks that wait for one another in a circle: a cancellation, an end of run, a deadlock", function()
+    for _, way in ipairs({
+      "async.await(other())", "async.gather(other())", "async.wait_for(other(), 3600)", "async.shield(other())",
+      "async.wait({ other() })", "async.gather({ other(), other() }, { return_exceptions = true })",
+      "async.task_group(function(tg) tg:create_task(other()) end)", "for _ in async.as_completed({ other() }) do end",
+      "async.timeout(3600, async.gather, other(), other())",
+    }) do
+      local source = ([[
+local function circle(size)
+  local tasks = {}
+  for i = 1, size do
+    local function other() return tasks[i %% size + 1] end
+    tasks[i] = async.create_task(function() %s end)
+  end
+  for _ = 1, 5 do async.sleep(0) end
+  return tasks
+end
+for size = 2, 3 do
+  async.run(function()
+    circle(size)[1]:cancel()
+    for _ = 1, 10 do async.sleep(0) end
+  end)
+  async.run(function() circle(size) end)
+  pcall(async.run, function() async.gather(circle(size)) end)
+end
+print("ended")]]):format(way)
+      assert.equal("ended\n", output(source), way)
+    end
+  end)
+
   it("1,000 nested gathers, shields and groups, 100 nested deadlines", function()
     assert.equal("0\n0\n0\n0\n", output([[
 async.run(function()

@@ -58,9 +58,9 @@ local function fetch_json(words, opts)
   return assert(document, run.stderr), run
 end
 
--- Fetches one page with the options; the result.
-local function fetch_one(address, ...)
-  local document = fetch_json({ "--retries", "0", "--timeout", "30", ..., address })
+-- Fetches one page; its result.
+local function fetch_one(address)
+  local document = fetch_json({ "--retries", "0", "--timeout", "30", address })
   assert.equal(1, #document.results)
   return document.results[1]
 end
@@ -283,6 +283,7 @@ describe("examples/fetch_all", function()
       { env = { "LC_ALL=C" } })
     assert.equal(1, run.status)
     assert.equal("", run.stderr)
+    assert.matches("^3 URLs, at most 6 at the same time; 10 s for an attempt, at most 2 attempts\n\n", run.stdout)
     assert.matches("\n 1  http://127.0.0.1:%d+/plain/big +200  10,485,760 +%d+ +1\n", run.stdout)
     assert.matches("\n 2  http://127.0.0.1:%d+/gauge +200 +1 +%d+ +1\n", run.stdout)
     assert.matches("\n 3  http://127.0.0.1:%d+/flaky/5/x +503 +%- +%d+ +2  HTTP 503 Service Unavailable\n", run.stdout)
@@ -378,13 +379,22 @@ describe("examples/fetch_all", function()
       local left = support.list(output)
       support.remove(output)
       assert.equal(130, run.status)
-      assert.matches("fetch_all: interrupted\r?\n$", run.stderr)
+      assert.matches("\r\27%[Kfetch_all: interrupted\r?\n$", run.stderr)
       assert.matches("\n 1  %S+/fine +200 +4 +%d+ +1\n", run.stdout)
       assert.matches("\n 2  %S+/hang +%- +%- +%d+ +1  interrupted\n", run.stdout)
       assert.matches("\n 3  %S+/missing +404 +%- +%d+ +1  HTTP 404 Not Found\n", run.stdout)
       assert.matches("\n 4  %S+/hang%-body +%- +%- +%d+ +1  interrupted\n", run.stdout)
       assert.matches("\n 6  %S+/fine +%- +%- +0 +0  interrupted\n", run.stdout)
       assert.same({ "0001-fine" }, left)
+    end)
+
+    it("says so, and no more, when it is not on a terminal", function()
+      local output = support.temporary()
+      local run = fetch({ "--limit", "1", "--timeout", "50", "--output", output, url("rude", "missing"),
+        url("rude", "fine"), url("rude", "hang") }, { interrupt_when = output .. "/0002-fine" })
+      support.remove(output)
+      assert.equal("fetch_all: interrupted\n", run.stderr)
+      assert.equal(130, run.status)
     end)
 
     it("writes a whole JSON document", function()
@@ -398,26 +408,18 @@ describe("examples/fetch_all", function()
     end)
   end)
 
-  describe("without URLs", function()
-    it("fetches the pages of its own site", function()
-      local run = fetch({}, { env = { "LC_ALL=C.UTF-8" } })
-      assert.equal(0, run.status)
-      assert.equal("", run.stderr)
-      assert.matches("\n20 URLs: 14 fetched %([%d,]+ bytes%), 6 failed%.\n", run.stdout)
-      for _, text in ipairs({ "HTTP 404 Not Found", "no reply within 1.2 s", "truncated: 20000 of 100000 bytes came",
-        'not an HTTP/1 reply: "220 mail.example ESMTP ready"', "connection refused", "https is not supported",
-      }) do
-        assert.is_truthy(run.stdout:find(text, 1, true), text)
-      end
-      assert.matches("\n 9  /flaky/2/times +█[█·]+·[█·]+█\n", run.stdout)
-      local waits, took = run.stdout:match("add up to ([%d.]+) s; together they took ([%d.]+) s")
-      assert.is_true(tonumber(waits) > 1.5 * tonumber(took))
-    end)
-
-    it("fetches them one by one with --limit 1", function()
-      local document, run = fetch_json({ "--limit", "1", "--retries", "0", "--timeout", "1" })
-      assert.equal(0, run.status)
-      assert.equal(20, #document.results)
-    end)
+  it("fetches the pages of its own site when it gets no URLs", function()
+    local run = fetch({}, { env = { "LC_ALL=C.UTF-8" } })
+    assert.equal(0, run.status)
+    assert.equal("", run.stderr)
+    assert.matches("\n24 URLs: 18 fetched %([%d,]+ bytes%), 6 failed%.\n", run.stdout)
+    for _, text in ipairs({ "HTTP 404 Not Found", "no reply within 1.2 s", "truncated: 20000 of 100000 bytes came",
+      'not an HTTP/1 reply: "220 mail.example ESMTP ready"', "connection refused", "https is not supported",
+    }) do
+      assert.is_truthy(run.stdout:find(text, 1, true), text)
+    end
+    assert.matches("\n 8  /flaky/2/times +█[█· ]+·[█· ]+█\n", run.stdout)
+    local waits, took = run.stdout:match("add up to ([%d.]+) s; together they took ([%d.]+) s")
+    assert.is_true(tonumber(waits) > 1.5 * tonumber(took))
   end)
 end)

@@ -20,6 +20,7 @@ def parse():
     parser.add_argument("--stdin", default=os.devnull, help="a file")
     parser.add_argument("--terminal", action="store_true", help="stderr is a terminal")
     parser.add_argument("--interrupt-at", metavar="TEXT", help="SIGINT, once, when this came on that terminal")
+    parser.add_argument("--interrupt-when", metavar="FILE", help="SIGINT, once, when this exists")
     parser.add_argument("directory")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     return parser.parse_args()
@@ -49,6 +50,15 @@ def watch_terminal(process, terminal, log, text, deadline):
             os.killpg(process.pid, signal.SIGINT)
 
 
+def watch_file(process, path, deadline):
+    """Interrupts the command when the file is there."""
+    while time.monotonic() < deadline and process.poll() is None:
+        if os.path.exists(path):
+            os.killpg(process.pid, signal.SIGINT)
+            return
+        time.sleep(0.02)
+
+
 def run(options, out, err):
     terminal, inner = pty.openpty() if options.terminal else (None, None)
     deadline = time.monotonic() + options.limit
@@ -59,6 +69,8 @@ def run(options, out, err):
         if terminal:
             os.close(inner)
             watch_terminal(process, terminal, err, options.interrupt_at, deadline)
+        if options.interrupt_when:
+            watch_file(process, options.interrupt_when, deadline)
         return process.wait(max(0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         return "late"

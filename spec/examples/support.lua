@@ -59,8 +59,8 @@ function support.remove(path)
 end
 
 -- Runs the words of a command. opts: `stdin` (text), `terminal` (stderr is one), `interrupt_at` (SIGINT when that text
--- came on the terminal), `env` (array of NAME=VALUE). Returns `status` (a number, or "late" when it took a minute and
--- was killed), `stdout`, `stderr`.
+-- came on the terminal) or `interrupt_when` (... when that file exists), `env` (array of NAME=VALUE). Returns `status`
+-- (a number, or "late" when it took a minute and was killed), `stdout`, `stderr`.
 function support.run(command, opts)
   opts = opts or {}
   local work = support.temporary()
@@ -72,6 +72,7 @@ function support.run(command, opts)
   end
   if opts.terminal then add("--terminal") end
   if opts.interrupt_at then add("--interrupt-at", opts.interrupt_at) end
+  if opts.interrupt_when then add("--interrupt-when", opts.interrupt_when) end
   add(work, "env", table.unpack(opts.env or {}))
   add(table.unpack(command))
   local status = output_of(command_line(words)):match("^(.-)%s*$")

@@ -9,7 +9,7 @@ local run_pair, wait_until = support.run_pair, support.wait_until
 --- Writes pieces one after another, each only when the one before it has arrived.
 local function write_slowly(from, to, pieces)
   return async.create_task(function()
-    local sent = 0
+    local sent = to:statistics().bytes_read
     for _, piece in ipairs(pieces) do
       from:write(piece)
       sent = sent + #piece
@@ -122,6 +122,7 @@ describe("Stream.read", function()
       local reader = async.create_task(function() return server:read() end)
       settle()
       assert.matches("^data from 127%.0%.0%.1:%d+", reader:waiting_on())
+      reader:cancel()
     end)
   end)
 
@@ -132,7 +133,6 @@ describe("Stream.read", function()
       assert.matches("got %-1", failure_text(function() server:read(-1) end))
       assert.matches("number expected, got string", failure_text(function() server:read("x") end))
       assert.matches("no integer representation", failure_text(function() server:read(1.5) end))
-      assert.matches("stream expected, got no value", failure_text(server.read))
       assert.matches("stream expected, got string", failure_text(server.read, "x"))
     end)
   end)
@@ -337,9 +337,11 @@ describe("Stream.read_until", function()
   it("finds one that begins within a false start", function()
     run_pair(function(client, server)
       write_slowly(client, server, bytes_of("aaabaaab!"))
-      assert.equal("aaabaaab", server:read_until("aaab", 100):rep(1) .. server:read_until("aaab"))
+      assert.equal("aaab", server:read_until("aaab"))
+      assert.equal("aaab", server:read_until("aaab"))
+      assert.equal("!", server:read_exactly(1))
       write_slowly(client, server, bytes_of("abababac"))
-      assert.equal("!ababab" .. "ac", server:read_until("abac"))
+      assert.equal("abababac", server:read_until("abac"))
     end)
   end)
 

@@ -152,22 +152,26 @@ end)
 describe("as_completed with a timeout", function()
   it("raises TimeoutError when the time is over; the tasks go on", function()
     run(function()
-      local slow, log = async.create_task(later(0.05, "slow")), helpers.log()
+      local gate, quick, log = async.Future(), async.Future(), helpers.log()
+      local slow = async.create_task(function() return async.await(gate) end)
+      quick:set_result("quick")
       local err = failure(function()
-        for task in async.as_completed({ slow, later(0, "quick") }, { timeout = 0.01 }) do log(task:result()) end
+        for task in async.as_completed({ slow, quick }, { timeout = 0.01 }) do log(task:result()) end
       end)
       assert.equal("TimeoutError", err.name)
       assert.equal("quick", tostring(log))
       assert.is_false(slow:done())
+      gate:set_result("slow")
       assert.equal("slow", async.await(slow))
     end)
   end)
 
   it("counts from the call, not from each step", function()
     run(function()
-      local seen = 0
+      local seen, ready = 0, async.Future()
+      ready:set_result()
       local kind = failure_kind(function()
-        for _ in async.as_completed({ later(0, 1), forever }, { timeout = 0.02 }) do
+        for _ in async.as_completed({ ready, forever }, { timeout = 0.02 }) do
           seen = seen + 1
           async.sleep(0.03)
         end
