@@ -190,6 +190,7 @@ function async.call_at(when, fn, ...) end
 ---@field created_at? string in debug mode: the traceback of where the task was made
 ---@field task? luawait.Task
 ---@field future? luawait.Future the task or future that failed
+---@field handle? luawait.Handle in debug mode: the callback that was slow
 
 ---Sets what is called with the things that nobody else can be told: an error in a callback, a failure that nobody has
 ---retrieved, a Coroutine never awaited, a task closed by force, and the warnings of debug mode. It runs on the loop,
@@ -352,9 +353,9 @@ function async.gather(awaitables, opts) end
 function async.wait(list, opts) end
 
 ---Waits for an awaitable, at most `timeout` seconds. A Coroutine, a function or an object with `__await` runs in the
----calling task, whose wait is then cancelled; a task or future is cancelled itself. A result that arrived wins over
----the deadline, also in the same turn. With a timeout of 0 or less a done task or future gives its results, and a
----Coroutine or function is not started.
+---calling task, whose wait is then cancelled; a task or future is cancelled itself. A result that arrived wins over the
+---deadline, also in the same turn. With a timeout of 0 or less a task or future that is done gives its results, any
+---other is cancelled at once, and a Coroutine or function is not started.
 ---
 ---Waits for: the awaitable; when the time is over, for its cleanup to end.
 ---Cancelled: cancels the awaitable, waits for it to end, and raises CancelledError.

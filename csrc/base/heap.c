@@ -73,6 +73,8 @@ void lw_heap_remove(lw_Heap *heap, lw_HeapNode *node) {
 }
 
 void lw_heap_free(lw_Heap *heap) {
+  uint32_t i;
+  for (i = 0; i < heap->count; i++) heap->entries[i].node->index = 0;
   free(heap->entries);
   *heap = (lw_Heap){0};
 }

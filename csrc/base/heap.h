@@ -27,6 +27,7 @@ typedef struct lw_Heap {
 /* Returns 0, or -1 when there is no memory (the heap is as it was). */
 int lw_heap_push(lw_Heap *heap, uint64_t key, lw_HeapNode *node);
 void lw_heap_remove(lw_Heap *heap, lw_HeapNode *node);
+/* Takes all nodes out, and frees the array. */
 void lw_heap_free(lw_Heap *heap);
 
 static inline int lw_heap_contains(const lw_HeapNode *node) { return node->index != 0; }

@@ -171,9 +171,9 @@ static int await_begin(lua_State *L) {
       raise_used(L, loop, 1);
       return 0;
     default:
+      lw_not_awaitable(L, loop, 1);
       luaL_where(L, 2);
-      lua_pushfstring(L, "bad argument #1 to 'await' (%s)", lw_not_awaitable(L, loop, 1));
-      lua_concat(L, 2);
+      lua_pushfstring(L, "%sbad argument #1 to 'await' (%s)", lua_tostring(L, -1), lua_tostring(L, -2));
       return lua_error(L);
   }
 }

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "core/failure.h"
 #include "core/handle.h"
+#include "core/park.h"
 #include "core/task.h"
 
 enum { VALUE = 1, RESULTS = LW_ONE | LW_PACKED };
@@ -277,6 +278,11 @@ static int future_remove_done_callback(lua_State *L) {
   return 1;
 }
 
+static int future_gc(lua_State *L) {
+  lw_orphan(&((lw_Future *)lua_touserdata(L, 1))->waiters);
+  return 0;
+}
+
 static int future_tostring(lua_State *L) {
   static const char *const names[] = {"pending", "pending", "pending", "pending", "finished", "failed", "cancelled"};
   lw_Future *future = lw_self(L);
@@ -302,7 +308,7 @@ const luaL_Reg lw_future_methods[] = {{"done", future_done},
 void lw_open_future(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg setters[] = {
       {"set_result", future_set_result}, {"set_exception", future_set_exception}, {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__tostring", future_tostring}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__gc", future_gc}, {"__tostring", future_tostring}, {NULL, NULL}};
   static const luaL_Reg funcs[] = {{"Future", new_future}, {NULL, NULL}};
   lw_class(L, loop_index, "Future", lw_future_methods, meta);
   lw_add_methods(L, loop_index, setters);

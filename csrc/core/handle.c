@@ -66,13 +66,14 @@ static void handle_run(lw_Loop *loop, lw_Node *node) {
   lua_pushcfunction(L, lw_traceback);
   lw_push_anchored(L, loop, node->slot);
   nargs = push_call(L, top + 2);
-  release(L, loop, node_handle(node), LW_DONE);
+  node->state = LW_RUNNING;
   lw_begin_step(loop, L);
   if (lua_pcall(L, nargs, 0, top + 1) != LUA_OK) {
     if (lw_error_is(L, -1, LW_KEYBOARD_INTERRUPT)) loop->stop = LW_STOP_INTERRUPTED;
     lw_report_error(L, loop, "error in a callback");
   }
   lw_end_step(loop);
+  release(L, loop, node_handle(node), LW_DONE);
   lua_settop(L, top);
 }
 

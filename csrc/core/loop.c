@@ -1,6 +1,7 @@
 #include "core/loop.h"
 
 #include <lauxlib.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -224,11 +225,11 @@ static void arm(lw_Loop *loop) {
     loop->armed = 0;
     return;
   }
-  uv_update_time(&loop->uv); /* libuv counts its poll from the cached time, which is stale after a long turn */
+  uv_update_time(loop->uv); /* libuv counts its poll from the cached time, which is stale after a long turn */
   due = (loop->timers.entries[0].key + MS - 1) / MS;
   if (due == loop->armed) return;
   loop->armed = due;
-  uv_timer_start(&loop->timer, on_timer, due > uv_now(&loop->uv) ? due - uv_now(&loop->uv) : 0, 0);
+  uv_timer_start(&loop->timer, on_timer, due > uv_now(loop->uv) ? due - uv_now(loop->uv) : 0, 0);
 }
 
 /* ---- the ready queue ---- */
@@ -271,7 +272,7 @@ void lw_loop_turn(lw_Loop *loop) {
     loop->draining = 0;
   }
   arm(loop);
-  if (loop->stop != 0) uv_stop(&loop->uv);
+  if (loop->stop != 0) uv_stop(loop->uv);
   if (loop->ready.first != NULL)
     uv_idle_start(&loop->idle, on_idle);
   else
@@ -320,16 +321,18 @@ void lw_debug_end_step(lw_Loop *loop) {
 void lw_loop_open(lua_State *L, lw_Loop *loop) {
   int err;
   if (loop->open) return;
-  err = uv_loop_init(&loop->uv);
+  loop->uv = malloc(sizeof *loop->uv);
+  err = loop->uv != NULL ? uv_loop_init(loop->uv) : UV_ENOMEM;
   if (err != 0) {
+    free(loop->uv);
     lw_error_push_os(L, err, "uv_loop_init", NULL, NULL);
     lua_error(L);
   }
-  uv_prepare_init(&loop->uv, &loop->prepare);
-  uv_check_init(&loop->uv, &loop->check);
-  uv_idle_init(&loop->uv, &loop->idle);
-  uv_timer_init(&loop->uv, &loop->timer);
-  loop->uv.data = loop->prepare.data = loop->check.data = loop->idle.data = loop->timer.data = loop;
+  uv_prepare_init(loop->uv, &loop->prepare);
+  uv_check_init(loop->uv, &loop->check);
+  uv_idle_init(loop->uv, &loop->idle);
+  uv_timer_init(loop->uv, &loop->timer);
+  loop->uv->data = loop->prepare.data = loop->check.data = loop->idle.data = loop->timer.data = loop;
   uv_prepare_start(&loop->prepare, on_prepare);
   uv_check_start(&loop->check, on_check);
   uv_unref((uv_handle_t *)&loop->prepare);
@@ -339,6 +342,7 @@ void lw_loop_open(lua_State *L, lw_Loop *loop) {
   loop->interrupts = 0;
   loop->stop = 0;
   loop->open = 1;
+  if (loop->ready.first != NULL) uv_idle_start(&loop->idle, on_idle); /* a callback of a future, from before */
 }
 
 static void close_handle(uv_handle_t *handle, void *arg) {
@@ -353,9 +357,10 @@ static void close_handle(uv_handle_t *handle, void *arg) {
 void lw_loop_close(lw_Loop *loop) {
   if (!loop->open) return;
   loop->open = 0;
-  uv_walk(&loop->uv, close_handle, loop);
-  while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0) continue; /* close callbacks, and requests in flight */
-  uv_loop_close(&loop->uv);
+  uv_walk(loop->uv, close_handle, loop);
+  while (uv_run(loop->uv, UV_RUN_DEFAULT) != 0) continue; /* close callbacks, and requests in flight */
+  uv_loop_close(loop->uv);
+  free(loop->uv);
   lw_heap_free(&loop->timers);
 }
 

@@ -95,7 +95,7 @@ struct lw_WaitClass;
 struct lw_Monitor;
 
 struct lw_Loop {
-  uv_loop_t uv;
+  uv_loop_t *uv;        /* apart, since it must outlive the loop's userdata when the state is closed from inside a run */
   uv_prepare_t prepare; /* drains before a poll */
   uv_check_t check;     /* drains after it */
   uv_idle_t idle;       /* active while the ready queue is not empty: keeps the poll from blocking */
@@ -140,6 +140,11 @@ struct lw_Loop {
 
   lw_NodeClass classes[LW_NODE_TYPES];
   const struct lw_WaitClass *waits[LW_WAIT_CLASSES];
+  lw_List passing_on;     /* what lw_cancel has still to pass the request on to: a list of sync/fan's */
+  void (*pass_on)(lua_State *L, lw_Loop *loop, lw_Link *link);
+  uint32_t cancellation;  /* counts calls of lw_cancel */
+  int cancelling_all;     /* each task has its own call, so that none has to be passed on to another */
+  uint32_t interruptions; /* counts waits that were interrupted and futures that were cancelled */
   void (*close_handle)(uv_handle_t *handle); /* io/handle's: closes a handle that stands in the uv_loop */
   void (*stop_monitor)(lw_Loop *loop);       /* core/monitor's */
   int refs[LW_REFS];

@@ -165,7 +165,7 @@ static void on_sigint(uv_signal_t *handle, int signum) {
     lw_cancel(loop->L, loop, &loop->main->future, 0);
   } else {
     loop->stop = LW_STOP_INTERRUPTED;
-    uv_stop(&loop->uv);
+    uv_stop(loop->uv);
   }
 }
 
@@ -188,7 +188,7 @@ static void init_handles(lw_Monitor *monitor) {
 }
 
 static void watch_sigint(lw_Loop *loop, lw_Monitor *monitor) {
-  uv_signal_init(&loop->uv, &monitor->sigint);
+  uv_signal_init(loop->uv, &monitor->sigint);
   monitor->sigint.data = loop;
   uv_signal_start(&monitor->sigint, on_sigint, SIGINT);
   uv_unref((uv_handle_t *)&monitor->sigint);

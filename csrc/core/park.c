@@ -188,7 +188,8 @@ void lw_interrupt(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
   lw_Node *node = lw_task_node(task);
   const lw_WaitClass *class = loop->waits[node->wait];
   lw_note_message(L, loop, task, index);
-  if (node->state == LW_WAITING && class->cancel(L, loop, task, task->on)) return;
+  if (node->state == LW_WAITING && task->on != NULL && class->cancel(L, loop, task, task->on)) return;
+  loop->interruptions++;
   if (LW_UNLIKELY(loop->debug && index != 0)) {
     lw_push_anchored(L, loop, node->slot);
     luaL_traceback(L, L, NULL, 1);
@@ -210,7 +211,7 @@ void lw_undo_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {
   if (node->state == LW_READY) {
     lw_list_remove(&loop->ready, &node->link);
     if (task->co != NULL && (node->flags & LW_GRANTED) && class->hand_on != NULL) class->hand_on(loop, task, task->on);
-  } else if (node->state == LW_WAITING) {
+  } else if (node->state == LW_WAITING && task->on != NULL) {
     if (class->undo != NULL)
       class->undo(loop, task, task->on);
     else
@@ -223,11 +224,19 @@ void lw_break_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {
   end_wait(loop, task, 0);
 }
 
+void lw_orphan(lw_List *waiters) {
+  lw_Link *link;
+  while ((link = lw_list_pop(waiters)) != NULL) {
+    lw_Node *node = LW_CONTAINER(link, lw_Node, link);
+    if (node->type == LW_TASK) lw_node_task(node)->on = NULL;
+  }
+}
+
 /* The wait's own deadline: sleep, wait with a timeout. */
 static void task_due(lw_Loop *loop, lw_Timed *timed) {
   lw_Task *task = lw_node_task(&timed->node);
   const lw_WaitClass *class = loop->waits[timed->node.wait];
-  class->cancel(loop->L, loop, task, task->on);
+  if (task->on != NULL) class->cancel(loop->L, loop, task, task->on);
   end_wait(loop, task, LW_TIMED_OUT);
 }
 
@@ -237,7 +246,10 @@ static void task_notify(lw_Loop *loop, lw_Node *node, lw_Future *finished) {
 }
 
 void lw_push_waiting_on(lua_State *L, lw_Loop *loop, lw_Task *task) {
-  loop->waits[lw_task_node(task)->wait]->describe(L, loop, task->on);
+  if (task->on != NULL)
+    loop->waits[lw_task_node(task)->wait]->describe(L, loop, task->on);
+  else
+    lua_pushliteral(L, "something that is gone: its coroutine was closed from outside");
 }
 
 void lw_open_park(lw_Loop *loop) {

@@ -77,6 +77,10 @@ void lw_interrupt(lua_State *L, lw_Loop *loop, lw_Task *task, int index);
 /* Keeps the message at index + 1 (if `index` is not 0 and there is one) for the CancelledError that the task will raise. */
 void lw_note_message(lua_State *L, lw_Loop *loop, lw_Task *task, int index);
 
+/* For the __gc of what tasks can be parked on. There are waiters only if a script has closed their coroutines from outside: the
+ * frames that kept the object alive are gone. They are left waiting for nothing. */
+void lw_orphan(lw_List *waiters);
+
 /* Takes a waiting task out of a wait that would pass a cancellation on, so that it can be interrupted itself. */
 void lw_break_wait(lua_State *L, lw_Loop *loop, lw_Task *task);
 

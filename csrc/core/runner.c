@@ -49,7 +49,7 @@ static Runner check_options(lua_State *L, int arg) {
 static int turn(lw_Loop *loop) {
   loop->stop = 0;
   do {
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    uv_run(loop->uv, UV_RUN_DEFAULT);
   } while (loop->stop == 0 && loop->ready.first != NULL);
   return loop->stop;
 }
@@ -63,7 +63,7 @@ static void push_deadlock(lua_State *L, lw_Loop *loop) {
   tasks = lua_gettop(L);
   n = (lua_Integer)lua_rawlen(L, tasks);
   luaL_buffinit(L, &buffer);
-  lua_pushfstring(L, "%d tasks wait, and nothing can wake them:", (int)n);
+  lua_pushfstring(L, n == 1 ? "%d task waits, and nothing can wake it:" : "%d tasks wait, and nothing can wake them:", (int)n);
   luaL_addvalue(&buffer);
   for (i = 1; i <= n; i++) {
     lw_Task *task;
@@ -108,21 +108,7 @@ static int run_main(lua_State *L) {
 static void on_shutdown_timeout(uv_timer_t *timer) {
   lw_Loop *loop = timer->data;
   loop->stop = LW_STOP_TIMEOUT;
-  uv_stop(&loop->uv);
-}
-
-static void cancel_all(lua_State *L, lw_Loop *loop) {
-  lua_Integer i, n;
-  loop->last_ending = loop->last_id;
-  loop->ending = loop->unfinished;
-  lw_push_all_tasks(L, loop);
-  n = (lua_Integer)lua_rawlen(L, -1);
-  for (i = 1; i <= n; i++) {
-    lua_rawgeti(L, -1, i);
-    lw_cancel(L, loop, lua_touserdata(L, -1), 0);
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
+  uv_stop(loop->uv);
 }
 
 /* The task at `index` goes by force, and that is reported. */
@@ -166,9 +152,9 @@ static void abandon_all(lua_State *L, lw_Loop *loop) {
 
 static void start_shutdown_timer(lw_Loop *loop, double timeout) {
   uv_timer_t *timer = &loop->shutdown;
-  uv_timer_init(&loop->uv, timer);
+  uv_timer_init(loop->uv, timer);
   timer->data = loop;
-  uv_update_time(&loop->uv);
+  uv_update_time(loop->uv);
   uv_timer_start(timer, on_shutdown_timeout, timeout < 1e9 ? (uint64_t)(timeout * 1e3) : UINT32_MAX, 0);
   uv_unref((uv_handle_t *)timer);
 }
@@ -179,7 +165,9 @@ static void end_tasks(lua_State *L, lw_Loop *loop, double timeout) {
   int round, stop = LW_STOP_DONE;
   if (loop->unfinished > 0 && timeout > 0) start_shutdown_timer(loop, timeout);
   for (round = 0; loop->unfinished > 0 && timeout > 0 && stop == LW_STOP_DONE && round < MAX_ROUNDS; round++) {
-    cancel_all(L, loop);
+    loop->last_ending = loop->last_id;
+    loop->ending = loop->unfinished;
+    lw_cancel_all(L, loop);
     if (loop->ending > 0) stop = turn(loop);
   }
   loop->last_ending = 0;

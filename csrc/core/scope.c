@@ -85,6 +85,7 @@ static int scope_reschedule(lua_State *L) {
   Scope *scope = lw_self(L);
   int given = !lua_isnoneornil(L, 2);
   double when = given ? lw_check_seconds(L, 2) : 0;
+  if (scope->state == ENTERED && lw_future_done(&scope->task->future)) scope->state = EXITED;
   if (scope->state != ENTERED)
     return lw_error_raise(L, LW_RUNTIME_ERROR, "cannot reschedule a timeout that has %s",
                           scope->state == EXITED ? "been left" : "expired");

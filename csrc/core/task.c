@@ -311,12 +311,13 @@ static void cancel_plain(lua_State *L, lw_Loop *loop, lw_Future *future, int ind
     lua_pushvalue(L, index + 1);
     lua_setiuservalue(L, index, VALUE);
   }
+  loop->interruptions++;
   lw_future_finish(loop, future, LW_CANCELLED);
 }
 
 /* Follows a chain of awaits in a loop, since it may be long; a ring of tasks that await each other is broken where it
  * closes (Brent's algorithm finds that without memory). */
-int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
+int lw_cancel_on(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
   lw_Future *mark = future;
   unsigned length = 0, power = 1;
   if (lw_future_done(future)) return 0;
@@ -327,6 +328,7 @@ int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
       return 1;
     }
     ((lw_Task *)future)->cancelling++;
+    if (next != NULL && next->timed.node.type == LW_TASK && loop->cancelling_all) return 1;
     if (next != NULL && next->timed.node.type != LW_TASK) lw_note_message(L, loop, (lw_Task *)future, index);
     if (next == NULL || next == mark) {
       if (next == mark) lw_break_wait(L, loop, (lw_Task *)future);
@@ -340,6 +342,42 @@ int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
     }
     future = next;
   }
+}
+
+/* Each of a ring of tasks passes the request on to the next: this one is interrupted itself. */
+static void break_ring(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
+  if (lw_task_node(task)->state == LW_WAITING) lw_break_wait(L, loop, task);
+  lw_interrupt(L, loop, task, index);
+}
+
+int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
+  uint32_t before = loop->interruptions;
+  lw_Link *link;
+  loop->cancellation++;
+  if (!lw_cancel_on(L, loop, future, index)) return 0;
+  while ((link = lw_list_pop(&loop->passing_on)) != NULL) loop->pass_on(L, loop, link);
+  if (loop->interruptions == before && !loop->cancelling_all) break_ring(L, loop, (lw_Task *)future, index);
+  return 1;
+}
+
+void lw_cancel_all(lua_State *L, lw_Loop *loop) {
+  lua_Integer i, n;
+  uint32_t before = loop->interruptions;
+  lw_push_all_tasks(L, loop);
+  n = (lua_Integer)lua_rawlen(L, -1);
+  loop->cancelling_all = 1;
+  for (i = 1; i <= n; i++) {
+    lua_rawgeti(L, -1, i);
+    lw_cancel(L, loop, lua_touserdata(L, -1), 0);
+    lua_pop(L, 1);
+  }
+  loop->cancelling_all = 0;
+  for (i = 1; i <= n && loop->interruptions == before; i++) {
+    lua_rawgeti(L, -1, i);
+    if (!lw_future_done(lua_touserdata(L, -1))) break_ring(L, loop, lua_touserdata(L, -1), 0);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
 }
 
 void lw_task_expire(lw_Loop *loop, lw_Task *task) {

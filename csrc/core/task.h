@@ -36,6 +36,12 @@ lw_Future *lw_ensure_future(lua_State *L, lw_Loop *loop, int index);
  * or nil) above it, or 0. Returns 0 when it was done already. */
 int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index);
 
+/* Cancels all tasks, each by itself. */
+void lw_cancel_all(lua_State *L, lw_Loop *loop);
+
+/* As lw_cancel, for what passes a request on to others (loop->pass_on): what those pass on has its turn after it. */
+int lw_cancel_on(lua_State *L, lw_Loop *loop, lw_Future *future, int index);
+
 /* A deadline of a scope has come: as lw_cancel, but what the task has just been woken with wins; then only its next wait is
  * interrupted. */
 void lw_task_expire(lw_Loop *loop, lw_Task *task);

@@ -6,8 +6,9 @@
 
 #include "base/error.h"
 
-/* A look-up on libuv's thread pool. Shared by a userdata, which stands in the frame of the function that waits, and libuv:
- * freed by the one that is done with it last. One that runs already cannot be stopped: its answer is dropped when it comes. */
+/* A look-up on libuv's thread pool. Shared by a userdata, which stands in the frame of the function that waits, and
+ * libuv: freed by the one that is done with it last. One that runs already cannot be stopped: its answer is dropped
+ * when it comes. */
 typedef struct Lookup {
   lw_Request request;
   union {
@@ -169,9 +170,10 @@ static int resolve_numeric(lua_State *L, const char *host, int port, int family)
   return 1;
 }
 
-/* net.resolve(host, service?, opts?): array of {address=, family="inet"|"inet6", port=} for a name (or numeric address), in the
- * order of preference of the system. `service` is a port (0) or the name of one; opts.family restricts the answer. Waits, except
- * for numeric addresses. Raises OSError ("EAI_NONAME" for an unknown name). A cancelled one is dropped. */
+/* net.resolve(host, service?, opts?): array of {address=, family="inet"|"inet6", port=} for a name (or numeric
+ * address), in the order of preference of the system. `service` is a port (0) or the name of one; opts.family restricts
+ * the answer. Waits, except for numeric addresses. Raises OSError ("EAI_NONAME" for an unknown name). A cancelled one
+ * is dropped. */
 static int net_resolve(lua_State *L) {
   static const lw_RequestClass cls = {resolve_finish, lookup_abandon, lookup_describe};
   lw_Loop *loop = lw_loop(L);
@@ -190,7 +192,7 @@ static int net_resolve(lua_State *L) {
   if (service == NULL) service = lua_pushfstring(L, "%d", port);
   task = lw_waiter(L, loop);
   lookup = new_lookup(L, loop, &cls, host);
-  err = uv_getaddrinfo(&loop->uv, &lookup->uv.addresses, on_addresses, host, service, &hints);
+  err = uv_getaddrinfo(loop->uv, &lookup->uv.addresses, on_addresses, host, service, &hints);
   if (err != 0) return raise_lookup(L, err, "getaddrinfo", host);
   return lookup_wait(L, task, lookup);
 }
@@ -204,8 +206,8 @@ static int reverse_finish(lua_State *L, lw_Request *request) {
   return 1;
 }
 
-/* net.reverse(address): the name of a numeric address. Waits. Raises OSError ("EAI_NONAME" where there is none). A cancelled one
- * is dropped. */
+/* net.reverse(address): the name of a numeric address. Waits. Raises OSError ("EAI_NONAME" where there is none). A
+ * cancelled one is dropped. */
 static int net_reverse(lua_State *L) {
   static const lw_RequestClass cls = {reverse_finish, lookup_abandon, lookup_describe};
   lw_Loop *loop = lw_loop(L);
@@ -218,7 +220,7 @@ static int net_reverse(lua_State *L) {
   lw_check_address(L, 1, &address);
   task = lw_waiter(L, loop);
   lookup = new_lookup(L, loop, &cls, lua_tostring(L, 1));
-  err = uv_getnameinfo(&loop->uv, &lookup->uv.name, on_name, &address.any, NI_NAMEREQD);
+  err = uv_getnameinfo(loop->uv, &lookup->uv.name, on_name, &address.any, NI_NAMEREQD);
   if (err != 0) return raise_lookup(L, err, "getnameinfo", lua_tostring(L, 1));
   return lookup_wait(L, task, lookup);
 }

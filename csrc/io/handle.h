@@ -1,7 +1,8 @@
 /* The life of what stands around a uv_handle_t: a stream, a listening socket.
  *
- * Its block is shared by two owners: the userdata that Lua sees, and libuv, from the opening of the uv_handle_t to its close
- * callback. Whoever is last frees it. It is closed once, by the program, by __gc, or by the loop when that is closed. */
+ * Its block is shared by two owners: the userdata that Lua sees, and libuv, from the opening of the uv_handle_t to its
+ * close callback. Whoever is last frees it. It is closed once, by the program, by __gc, or by the loop when that is
+ * closed. */
 #ifndef LUAWAIT_IO_HANDLE_H
 #define LUAWAIT_IO_HANDLE_H
 
@@ -28,19 +29,20 @@ typedef struct lw_IoHandle lw_IoHandle;
 typedef struct lw_IoClass {
   const char *name;
   void (*close)(lw_IoHandle *handle); /* closes it for the program; open handles only */
-  void (*leave)(lw_IoHandle *handle); /* it is being closed: wakes who waits, frees what it holds. May be called twice */
+  void (*leave)(
+      lw_IoHandle *handle); /* it is being closed: wakes who waits, frees what it holds. May be called twice */
 } lw_IoClass;
 
-/* The first member of every block. `uv` points into the block, and uv->data to this. OPEN and ENDING handles stand in an open
- * uv_loop_t. */
+/* The first member of every block. `uv` points into the block, and uv->data to this. OPEN and ENDING handles stand in
+ * an open uv_loop_t. */
 struct lw_IoHandle {
   const lw_IoClass *cls;
   lw_Loop *loop;
   lw_Io *io;
   uv_handle_t *uv;
-  uint32_t slot;  /* of the userdata, if the loop keeps it alive, else 0 */
-  uint8_t state;  /* lw_IoState */
-  uint8_t owned;  /* by a userdata */
+  uint32_t slot; /* of the userdata, if the loop keeps it alive, else 0 */
+  uint8_t state; /* lw_IoState */
+  uint8_t owned; /* by a userdata */
 };
 
 /* Makes the metatable of a class, with __gc and the given functions, and pushes it. */

@@ -9,8 +9,8 @@
 typedef struct lw_Request lw_Request;
 
 typedef struct lw_RequestClass {
-  int (*finish)(lua_State *L, lw_Request *request);         /* runs in the task: pushes results, or raises */
-  void (*abandon)(lw_Request *request);                     /* the task was cancelled; the callback came or will come */
+  int (*finish)(lua_State *L, lw_Request *request); /* runs in the task: pushes results, or raises */
+  void (*abandon)(lw_Request *request);             /* the task was cancelled; the callback came or will come */
   void (*describe)(lua_State *L, const lw_Request *request); /* pushes what is waited for */
 } lw_RequestClass;
 

@@ -106,8 +106,8 @@ static int stream_set_nodelay(lua_State *L) {
   return err != 0 ? lw_stream_raise(L, stream, err, "setsockopt") : 0;
 }
 
-/* stream:set_keepalive(enable, delay?): has the system probe a silent peer after `delay` seconds (60; whole seconds, 1 at
- * least), so that one that has vanished becomes an error. */
+/* stream:set_keepalive(enable, delay?): has the system probe a silent peer after `delay` seconds (60; whole seconds, 1
+ * at least), so that one that has vanished becomes an error. */
 static int stream_set_keepalive(lua_State *L) {
   lw_Stream *stream = lw_io_open_self(L);
   lua_Number delay;
@@ -124,8 +124,8 @@ static void set_count(lua_State *L, const char *key, uint64_t n) {
   lua_setfield(L, -2, key);
 }
 
-/* stream:statistics(): a table of bytes_read (from the system), bytes_written (by the program), buffered (read, not asked for
- * yet), queued (written, not taken by the system yet), readers and writers (tasks that wait). */
+/* stream:statistics(): a table of bytes_read (from the system), bytes_written (by the program), buffered (read, not
+ * asked for yet), queued (written, not taken by the system yet), readers and writers (tasks that wait). */
 static int stream_statistics(lua_State *L) {
   lw_Stream *stream = lw_io_self(L);
   int known = stream->handle.state == LW_IO_OPEN || stream->handle.state == LW_IO_ENDING;
@@ -135,8 +135,9 @@ static int stream_statistics(lua_State *L) {
   set_count(L, "buffered", lw_buffer_length(&stream->in));
   set_count(L, "queued", known ? uv_stream_get_write_queue_size(&stream->uv.stream) : 0);
   set_count(L, "readers", stream->reader != NULL);
-  set_count(L, "writers", lw_list_count(&stream->drained.tasks) + lw_list_count(&stream->flushed.tasks) +
-                              lw_list_count(&stream->ended.tasks) + lw_list_count(&stream->leaving.tasks));
+  set_count(L, "writers",
+            lw_list_count(&stream->drained.tasks) + lw_list_count(&stream->flushed.tasks) +
+                lw_list_count(&stream->ended.tasks) + lw_list_count(&stream->leaving.tasks));
   return 1;
 }
 
@@ -166,10 +167,10 @@ static int stream_tostring(lua_State *L) {
 
 void lw_open_stream(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg methods[] = {
-      {"close", lw_io_close_method},         {"is_closing", lw_io_is_closing},
-      {"peername", stream_peername},         {"sockname", stream_sockname},
-      {"set_nodelay", stream_set_nodelay},   {"set_keepalive", stream_set_keepalive},
-      {"statistics", stream_statistics},     {NULL, NULL},
+      {"close", lw_io_close_method},       {"is_closing", lw_io_is_closing},
+      {"peername", stream_peername},       {"sockname", stream_sockname},
+      {"set_nodelay", stream_set_nodelay}, {"set_keepalive", stream_set_keepalive},
+      {"statistics", stream_statistics},   {NULL, NULL},
   };
   static const luaL_Reg meta[] = {{"__close", stream_close_scope}, {"__tostring", stream_tostring}, {NULL, NULL}};
   lw_open_stream_read(loop);

@@ -1,10 +1,12 @@
 /* A stream of bytes both ways on a uv_stream_t: what TCP connections, pipes and terminals share.
  *
- * Reading (stream_read.c): libuv reads into the stream's buffer from the first read on, whether or not anybody waits, and is
- * stopped only while the buffer is full and nobody does. A task that reads states its wish; the callback looks at the buffer
- * and wakes the task once the wish can be granted, or never can be. So a cancelled read leaves every byte in the buffer.
+ * Reading (stream_read.c): libuv reads into the stream's buffer from the first read on, whether or not anybody waits,
+ * and is stopped only while the buffer is full and nobody does. A task that reads states its wish; the callback looks
+ * at the buffer and wakes the task once the wish can be granted, or never can be. So a cancelled read leaves every byte
+ * in the buffer.
  *
- * Writing (stream_write.c): what the socket takes at once never touches the heap; the rest is copied once and queued. */
+ * Writing (stream_write.c): what the socket takes at once never touches the heap; the rest is copied once and queued.
+ */
 #ifndef LUAWAIT_IO_STREAM_H
 #define LUAWAIT_IO_STREAM_H
 
@@ -50,7 +52,7 @@ typedef struct lw_Stream {
     uv_stream_t stream;
     uv_tcp_t tcp;
   } uv;
-  uv_os_fd_t fd;     /* -1 until connected */
+  uv_os_fd_t fd; /* -1 until connected */
   lw_Address peer;
   lw_Request connecting;
   union {
@@ -59,20 +61,20 @@ typedef struct lw_Stream {
   } req;
 
   lw_Buffer in;
-  lw_Wish wish;      /* of the reader */
-  lw_Task *reader;   /* from when it parks until it goes on; NULL: nobody */
-  uint8_t woken;     /* the wish is settled, the reader is on its way */
-  uint8_t reading;   /* libuv reads */
-  uint8_t direct;    /* the block of the read under way is the free end of the buffer */
-  uint8_t shut;      /* lw_Shut */
-  int read_status;   /* why no more will come: UV_EOF or an error; 0: it may */
+  lw_Wish wish;    /* of the reader */
+  lw_Task *reader; /* from when it parks until it goes on; NULL: nobody */
+  uint8_t woken;   /* the wish is settled, the reader is on its way */
+  uint8_t reading; /* libuv reads */
+  uint8_t direct;  /* the block of the read under way is the free end of the buffer */
+  uint8_t shut;    /* lw_Shut */
+  int read_status; /* why no more will come: UV_EOF or an error; 0: it may */
 
-  int write_status;  /* the first error in writing, or 0 */
-  size_t streak;     /* bytes written since the writer last waited */
-  lw_Drain drained;  /* wait until the queue is short */
-  lw_Drain flushed;  /* ... empty */
-  lw_Drain ended;    /* ... and this side is shut down */
-  lw_Drain leaving;  /* left a <close> scope: as flushed */
+  int write_status; /* the first error in writing, or 0 */
+  size_t streak;    /* bytes written since the writer last waited */
+  lw_Drain drained; /* wait until the queue is short */
+  lw_Drain flushed; /* ... empty */
+  lw_Drain ended;   /* ... and this side is shut down */
+  lw_Drain leaving; /* left a <close> scope: as flushed */
 
   uint64_t bytes_read, bytes_written;
 } lw_Stream;

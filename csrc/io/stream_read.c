@@ -41,10 +41,14 @@ static int settled(lw_Stream *stream) {
   const lw_Wish *wish = &stream->wish;
   size_t have = lw_buffer_length(&stream->in);
   switch (wish->kind) {
-    case LW_SOME: return have > 0 || stream->read_status != 0;
-    case LW_EXACTLY: return have >= wish->n || stream->read_status != 0;
-    case LW_ALL: return have > wish->n || stream->read_status != 0;
-    default: return find_separator(stream) || stream->read_status != 0 || overrun(stream, wish->scanned);
+    case LW_SOME:
+      return have > 0 || stream->read_status != 0;
+    case LW_EXACTLY:
+      return have >= wish->n || stream->read_status != 0;
+    case LW_ALL:
+      return have > wish->n || stream->read_status != 0;
+    default:
+      return find_separator(stream) || stream->read_status != 0 || overrun(stream, wish->scanned);
   }
 }
 
@@ -79,8 +83,9 @@ static int raise_incomplete(lua_State *L, lw_Stream *stream) {
 /* The bytes stay in the buffer. */
 static int raise_overrun(lua_State *L, const lw_Stream *stream) {
   const lw_Wish *wish = &stream->wish;
-  const char *what = wish->kind == LW_LINE ? "a line" : wish->kind == LW_UNTIL ? "what precedes the separator" : "the rest";
-  lw_error_push(L, LW_LIMIT_OVERRUN_ERROR, "%s is longer than %I bytes", what, (lua_Integer)wish->n);
+  static const char *const what[] = {
+      [LW_UNTIL] = "what precedes the separator", [LW_LINE] = "a line", [LW_ALL] = "the rest"};
+  lw_error_push(L, LW_LIMIT_OVERRUN_ERROR, "%s is longer than %I bytes", what[wish->kind], (lua_Integer)wish->n);
   lua_pushinteger(L, (lua_Integer)wish->n);
   lua_setfield(L, -2, "limit");
   return lua_error(L);
@@ -91,17 +96,22 @@ static int end_of_stream(lua_State *L, lw_Stream *stream) {
   size_t have = lw_buffer_length(&stream->in);
   if (stream->read_status != UV_EOF) return lw_stream_raise(L, stream, stream->read_status, "read");
   switch (stream->wish.kind) {
-    case LW_SOME: return push_end(L);
-    case LW_LINE: return have > 0 ? push_bytes(L, stream, have, 0) : push_end(L);
-    case LW_ALL: return push_bytes(L, stream, have, 0);
-    default: return raise_incomplete(L, stream);
+    case LW_SOME:
+      return push_end(L);
+    case LW_LINE:
+      return have > 0 ? push_bytes(L, stream, have, 0) : push_end(L);
+    case LW_ALL:
+      return push_bytes(L, stream, have, 0);
+    default:
+      return raise_incomplete(L, stream);
   }
 }
 
 static int grant_separated(lua_State *L, lw_Stream *stream) {
   lw_Wish *wish = &stream->wish;
   size_t line;
-  if (!find_separator(stream)) return overrun(stream, wish->scanned) ? raise_overrun(L, stream) : end_of_stream(L, stream);
+  if (!find_separator(stream))
+    return overrun(stream, wish->scanned) ? raise_overrun(L, stream) : end_of_stream(L, stream);
   if (overrun(stream, wish->found)) return raise_overrun(L, stream);
   if (wish->kind == LW_UNTIL) return push_bytes(L, stream, wish->found + wish->sep_length, 0);
   line = line_length(stream, wish->found);
@@ -113,10 +123,14 @@ static int grant(lua_State *L, lw_Stream *stream) {
   const lw_Wish *wish = &stream->wish;
   size_t have = lw_buffer_length(&stream->in);
   switch (wish->kind) {
-    case LW_SOME: return have > 0 ? push_bytes(L, stream, have < wish->n ? have : wish->n, 0) : end_of_stream(L, stream);
-    case LW_EXACTLY: return have >= wish->n ? push_bytes(L, stream, wish->n, 0) : end_of_stream(L, stream);
-    case LW_ALL: return have > wish->n ? raise_overrun(L, stream) : end_of_stream(L, stream);
-    default: return grant_separated(L, stream);
+    case LW_SOME:
+      return have > 0 ? push_bytes(L, stream, have < wish->n ? have : wish->n, 0) : end_of_stream(L, stream);
+    case LW_EXACTLY:
+      return have >= wish->n ? push_bytes(L, stream, wish->n, 0) : end_of_stream(L, stream);
+    case LW_ALL:
+      return have > wish->n ? raise_overrun(L, stream) : end_of_stream(L, stream);
+    default:
+      return grant_separated(L, stream);
   }
 }
 
@@ -270,27 +284,26 @@ static size_t check_count(lua_State *L, int arg, size_t missing) {
   return (size_t)n;
 }
 
-static lw_Wish line_wish(size_t limit) {
-  return (lw_Wish){.kind = LW_LINE, .n = limit, .sep = "\n", .sep_length = 1};
-}
+static lw_Wish line_wish(size_t limit) { return (lw_Wish){.kind = LW_LINE, .n = limit, .sep = "\n", .sep_length = 1}; }
 
-/* stream:read(n?): the bytes that are there, at most `n` of them, as a string; waits while there are none. nil at the end of
- * the stream. Raises OSError. A cancelled read loses nothing: the bytes stay in the stream. After asyncio's StreamReader. */
+/* stream:read(n?): the bytes that are there, at most `n` of them, as a string; waits while there are none. nil at the
+ * end of the stream. Raises OSError. A cancelled read loses nothing: the bytes stay in the stream. After asyncio's
+ * StreamReader. */
 static int stream_read(lua_State *L) {
   lw_Stream *stream = lw_io_self(L);
   return fulfil(L, stream, (lw_Wish){.kind = LW_SOME, .n = check_count(L, 2, SIZE_MAX)});
 }
 
-/* stream:read_exactly(n): the next `n` bytes; waits until all are there. Raises OSError, or IncompleteReadError (partial,
- * expected) when the stream ends before. A cancelled one loses nothing. */
+/* stream:read_exactly(n): the next `n` bytes; waits until all are there. Raises OSError, or IncompleteReadError
+ * (partial, expected) when the stream ends before. A cancelled one loses nothing. */
 static int stream_read_exactly(lua_State *L) {
   lw_Stream *stream = lw_io_self(L);
   return fulfil(L, stream, (lw_Wish){.kind = LW_EXACTLY, .n = check_count(L, 2, 0)});
 }
 
 /* stream:read_until(sep, limit?): the bytes up to and with the first `sep`; waits for it. Raises OSError,
- * IncompleteReadError (partial) when the stream ends without it, or LimitOverrunError when more than `limit` bytes (65536)
- * precede it: they stay in the stream. A cancelled one loses nothing. */
+ * IncompleteReadError (partial) when the stream ends without it, or LimitOverrunError when more than `limit` bytes
+ * (65536) precede it: they stay in the stream. A cancelled one loses nothing. */
 static int stream_read_until(lua_State *L) {
   lw_Stream *stream = lw_io_self(L);
   lw_Wish wish = {.kind = LW_UNTIL};
@@ -300,16 +313,17 @@ static int stream_read_until(lua_State *L) {
   return fulfil(L, stream, wish);
 }
 
-/* stream:read_line(limit?): the next line without its end (LF or CRLF); a last one may lack it. nil at the end of the stream.
- * Raises OSError, or LimitOverrunError when the line is longer than `limit` bytes (65536): it stays in the stream. A cancelled
- * one loses nothing. */
+/* stream:read_line(limit?): the next line without its end (LF or CRLF); a last one may lack it. nil at the end of the
+ * stream. Raises OSError, or LimitOverrunError when the line is longer than `limit` bytes (65536): it stays in the
+ * stream. A cancelled one loses nothing. */
 static int stream_read_line(lua_State *L) {
   lw_Stream *stream = lw_io_self(L);
   return fulfil(L, stream, line_wish(check_count(L, 2, LINE_LIMIT)));
 }
 
-/* stream:read_all(limit?): everything up to the end of the stream ("" if nothing comes). Raises OSError, or LimitOverrunError
- * as soon as there are more than `limit` bytes (no limit): they stay in the stream. A cancelled one loses nothing. */
+/* stream:read_all(limit?): everything up to the end of the stream ("" if nothing comes). Raises OSError, or
+ * LimitOverrunError as soon as there are more than `limit` bytes (no limit): they stay in the stream. A cancelled one
+ * loses nothing. */
 static int stream_read_all(lua_State *L) {
   lw_Stream *stream = lw_io_self(L);
   return fulfil(L, stream, (lw_Wish){.kind = LW_ALL, .n = check_count(L, 2, SIZE_MAX)});
@@ -336,8 +350,12 @@ static int stream_lines(lua_State *L) {
 }
 
 const luaL_Reg lw_stream_read_methods[] = {
-    {"read", stream_read},           {"read_exactly", stream_read_exactly}, {"read_until", stream_read_until},
-    {"read_line", stream_read_line}, {"read_all", stream_read_all},         {"lines", stream_lines},
+    {"read", stream_read},
+    {"read_exactly", stream_read_exactly},
+    {"read_until", stream_read_until},
+    {"read_line", stream_read_line},
+    {"read_all", stream_read_all},
+    {"lines", stream_lines},
     {NULL, NULL},
 };
 

@@ -12,9 +12,9 @@
 #include "base/error.h"
 
 enum {
-  HIGH_WATER = 64 * 1024,     /* of the queue: at or above it write waits */
-  LONGEST_STREAK = 1 << 20,   /* bytes that a task writes without ever waiting, before others have their turn */
-  BATCH = 16                  /* strings handed to the system at once */
+  HIGH_WATER = 64 * 1024,   /* of the queue: at or above it write waits */
+  LONGEST_STREAK = 1 << 20, /* bytes that a task writes without ever waiting, before others have their turn */
+  BATCH = 16                /* strings handed to the system at once */
 };
 
 #ifdef MSG_NOSIGNAL
@@ -31,8 +31,9 @@ typedef struct Write {
 /* ---- SIGPIPE ----
  *
  * A connection that is gone is an error of write, not a reason to kill the program. What goes out at once is sent with
- * MSG_NOSIGNAL, but libuv has no such thing for what it has queued: so SIGPIPE is blocked in the thread as long as it has
- * anything queued, and a signal that came meanwhile is taken away. The program's own disposition is never touched. */
+ * MSG_NOSIGNAL, but libuv has no such thing for what it has queued: so SIGPIPE is blocked in the thread as long as it
+ * has anything queued, and a signal that came meanwhile is taken away. The program's own disposition is never touched.
+ */
 
 static void hold_sigpipe(lw_Io *io) {
   sigset_t set, old;
@@ -159,7 +160,8 @@ int lw_stream_unsent(const lw_Stream *stream) {
 
 /* ---- sending ---- */
 
-/* Offers the arguments from `first` on to the system, `count` of them; adds what it took to *sent. Returns an error, or 0. */
+/* Offers the arguments from `first` on to the system, `count` of them; adds what it took to *sent. Returns an error, or
+ * 0. */
 static int send_batch(lua_State *L, lw_Stream *stream, int first, int count, size_t *sent, int *all) {
   struct iovec parts[BATCH];
   struct msghdr message = {.msg_iov = parts, .msg_iovlen = (unsigned)count};
@@ -262,14 +264,16 @@ static int after_write(lua_State *L, lw_Stream *stream) {
 
 /* ---- Lua-visible ---- */
 
-/* stream:write(...): writes strings (or numbers), of several tasks never interleaved within a call. Returns at once while less
- * than 65536 bytes are queued, else waits until it is so again. Raises OSError, also for what an earlier write had queued;
- * RuntimeError after shutdown() or close(). A cancelled one has handed over everything: it will be sent. */
+/* stream:write(...): writes strings (or numbers), of several tasks never interleaved within a call. Returns at once
+ * while less than 65536 bytes are queued, else waits until it is so again. Raises OSError, also for what an earlier
+ * write had queued; RuntimeError after shutdown() or close(). A cancelled one has handed over everything: it will be
+ * sent. */
 static int stream_write(lua_State *L) {
   lw_Stream *stream = check_writable(L);
   int err = 0, last = lua_gettop(L);
   size_t total = check_strings(L, last), sent = 0;
-  if (LW_UNLIKELY(stream->shut != LW_NOT_SHUT)) lw_error_raise(L, LW_RUNTIME_ERROR, "the stream is shut down for writing");
+  if (LW_UNLIKELY(stream->shut != LW_NOT_SHUT))
+    lw_error_raise(L, LW_RUNTIME_ERROR, "the stream is shut down for writing");
   if (LW_LIKELY(queued(stream) == 0)) sent = send_now(L, stream, last, &err);
   if (err == 0 && sent < total) err = queue_rest(L, stream, last, sent, total);
   if (LW_UNLIKELY(err != 0)) return write_failed(L, stream, err);
@@ -285,8 +289,8 @@ static int stream_flush(lua_State *L) {
   return wait_for(L, lw_waiter(L, stream->handle.loop), &stream->flushed);
 }
 
-/* stream:shutdown(): half-close: waits until everything written has been sent, then tells the peer that no more will come;
- * reading goes on. Raises OSError. A cancelled one is carried out all the same. */
+/* stream:shutdown(): half-close: waits until everything written has been sent, then tells the peer that no more will
+ * come; reading goes on. Raises OSError. A cancelled one is carried out all the same. */
 static int stream_shutdown(lua_State *L) {
   lw_Stream *stream = check_writable(L);
   lw_Task *task;
@@ -303,7 +307,8 @@ static int stream_shutdown(lua_State *L) {
 
 int lw_stream_flush_and_close(lua_State *L, lw_Stream *stream) {
   lw_Loop *loop = stream->handle.loop;
-  if (queued(stream) > 0 && stream->write_status == 0 && loop->current != NULL && loop->current->co == L && lua_isyieldable(L))
+  if (queued(stream) > 0 && stream->write_status == 0 && loop->current != NULL && loop->current->co == L &&
+      lua_isyieldable(L))
     return wait_for(L, lw_waiter(L, loop), &stream->leaving);
   close_for_program(stream);
   return 0;

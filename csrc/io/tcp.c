@@ -13,8 +13,8 @@
 
 /* ---- connecting ---- */
 
-/* Raises what went wrong with the connection to the numeric address in the arguments; `host`, the option by that name, is what
- * the program asked for. */
+/* Raises what went wrong with the connection to the numeric address in the arguments; `host`, the option by that name,
+ * is what the program asked for. */
 static int connect_raise(lua_State *L, int status, const char *syscall) {
   lw_Address address = {0};
   lw_check_address(L, 1, &address);
@@ -39,9 +39,7 @@ static int connect_finish(lua_State *L, lw_Request *request) {
   return connect_raise(L, err, "connect");
 }
 
-static void connect_abandon(lw_Request *request) {
-  lw_io_close(&LW_CONTAINER(request, lw_Stream, connecting)->handle);
-}
+static void connect_abandon(lw_Request *request) { lw_io_close(&LW_CONTAINER(request, lw_Stream, connecting)->handle); }
 
 static void connect_describe(lua_State *L, const lw_Request *request) {
   const lw_Stream *stream = LW_CONTAINER(request, lw_Stream, connecting);
@@ -68,8 +66,8 @@ static int bind_local(lua_State *L, lw_Stream *stream) {
   return uv_tcp_bind(&stream->uv.tcp, &address.any, 0);
 }
 
-/* connect(address, port, opts?): a Stream to a numeric address; opts.local_address, and opts.host for messages. Waits. Raises
- * OSError. A cancelled one leaves nothing behind. */
+/* connect(address, port, opts?): a Stream to a numeric address; opts.local_address, and opts.host for messages. Waits.
+ * Raises OSError. A cancelled one leaves nothing behind. */
 static int net_connect(lua_State *L) {
   static const lw_RequestClass cls = {connect_finish, connect_abandon, connect_describe};
   lw_Loop *loop = lw_loop(L);
@@ -84,7 +82,7 @@ static int net_connect(lua_State *L) {
   stream = lw_stream_new(L, loop);
   stream->peer = address;
   stream->connecting.cls = &cls;
-  uv_tcp_init(&loop->uv, &stream->uv.tcp);
+  uv_tcp_init(loop->uv, &stream->uv.tcp);
   lw_io_opened(&stream->handle, &stream->uv.handle);
   err = bind_local(L, stream);
   if (err != 0) {
@@ -101,8 +99,8 @@ static int net_connect(lua_State *L) {
 
 /* ---- listening ----
  *
- * A listener accepts, and calls a function of luawait.net with each stream. It is pinned while it is open; user value 1 is the
- * function. */
+ * A listener accepts, and calls a function of luawait.net with each stream. It is pinned while it is open; user value 1
+ * is the function. */
 typedef struct Listener {
   lw_IoHandle handle;
   uv_tcp_t uv;
@@ -132,8 +130,8 @@ static void report_to_server(lua_State *L, Listener *listener, int err) {
   call_accepted(L, listener);
 }
 
-/* Could another descriptor be had? If accept itself were to find that there is none, libuv would drop the connections that
- * wait; so the last one is left to wait until there is. */
+/* Could another descriptor be had? If accept itself were to find that there is none, libuv would drop the connections
+ * that wait; so the last one is left to wait until there is. */
 static int out_of_descriptors(const Listener *listener) {
   uv_os_fd_t fd;
   int copy;
@@ -155,7 +153,7 @@ static int accept_waiting(lua_State *L) {
     return 0;
   }
   stream = lw_stream_new(L, loop);
-  uv_tcp_init(&loop->uv, &stream->uv.tcp);
+  uv_tcp_init(loop->uv, &stream->uv.tcp);
   lw_io_opened(&stream->handle, &stream->uv.handle);
   err = uv_accept((uv_stream_t *)&listener->uv, &stream->uv.stream);
   listener->waiting = 0;
@@ -176,16 +174,21 @@ static int accept_failed(lua_State *L) {
   return 0;
 }
 
-/* Lets no error through but one for want of memory. */
+/* Lets no error through but one for want of memory. A connection that could not be accepted keeps waiting, and the
+ * server is told, so that it tries again. */
 static int guarded(lua_State *L) {
   Listener *listener = lua_touserdata(L, 2);
   lua_pushcfunction(L, lw_traceback);
   lua_insert(L, 1);
-  if (lua_pcall(L, 2, 0, 1) != LUA_OK) lw_report_error(L, listener->handle.loop, "error in accepting a connection");
+  if (lua_pcall(L, 2, 0, 1) == LUA_OK) return 0;
+  if (listener->waiting)
+    report_to_server(L, listener, UV_ENOMEM);
+  else
+    lw_report_error(L, listener->handle.loop, "error in accepting a connection");
   return 0;
 }
 
-/* Calls accept_waiting or accept_failed where no error may get through. Without memory the connection keeps waiting. */
+/* Calls accept_waiting or accept_failed where no error may get through. */
 static void protect(lua_State *L, lua_CFunction function, Listener *listener, int err) {
   if (L == NULL || !lua_checkstack(L, 8)) return;
   lua_pushcfunction(L, guarded);
@@ -230,7 +233,8 @@ static int set_reuseport(Listener *listener) {
 }
 
 /* listen(address, port, backlog, reuseport, accepted): a listener on a numeric address that calls accepted(stream), or
- * accepted(nil, error) when it cannot accept for want of descriptors (it is paused then) or another reason. Raises OSError. */
+ * accepted(nil, error) when it cannot accept for want of descriptors (it is paused then) or another reason. Raises
+ * OSError. */
 static int net_listen(lua_State *L) {
   lw_Loop *loop = lw_running_loop(L);
   lw_Address address = {0};
@@ -245,7 +249,7 @@ static int net_listen(lua_State *L) {
   listener = lw_io_new(L, loop, &listener_class, sizeof *listener, 1);
   lua_pushvalue(L, 5);
   lua_setiuservalue(L, -2, 1);
-  err = uv_tcp_init_ex(&loop->uv, &listener->uv, address.any.sa_family);
+  err = uv_tcp_init_ex(loop->uv, &listener->uv, address.any.sa_family);
   if (err != 0) return listen_raise(L, listener, err, "socket");
   lw_io_opened(&listener->handle, (uv_handle_t *)&listener->uv);
   if (lua_toboolean(L, 4) && (err = set_reuseport(listener)) != 0) return listen_raise(L, listener, err, "setsockopt");

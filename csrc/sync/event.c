@@ -81,6 +81,11 @@ static int event_statistics(lua_State *L) {
   return 1;
 }
 
+static int event_gc(lua_State *L) {
+  lw_orphan(&((Event *)lua_touserdata(L, 1))->waiters);
+  return 0;
+}
+
 static int event_tostring(lua_State *L) {
   Event *event = lw_self(L);
   lua_pushfstring(L, "<Event %s waiters=%d>", event->set ? "set" : "unset", (int)lw_list_count(&event->waiters));
@@ -92,7 +97,7 @@ void lw_open_event(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg methods[] = {{"wait", event_wait},     {"set", event_set},
                                      {"clear", event_clear},   {"is_set", event_is_set},
                                      {"statistics", event_statistics}, {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__tostring", event_tostring}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__gc", event_gc}, {"__tostring", event_tostring}, {NULL, NULL}};
   loop->waits[LW_WAIT_EVENT] = &event_class;
   lw_class(L, loop_index, "Event", methods, meta);
   lw_add_constructor(L, loop_index, "Event", new_event);

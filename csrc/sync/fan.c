@@ -66,8 +66,11 @@ int lw_fan_park(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind) {
 }
 
 static int fan_gc(lua_State *L) {
+  lw_Fan *fan = lua_touserdata(L, 1);
+  if (lw_linked(&fan->link)) lw_list_remove(&lw_loop(L)->passing_on, &fan->link);
+  if (fan->owner != NULL) fan->owner->on = NULL; /* the frame is gone without its having been woken: see lw_orphan */
   lua_getiuservalue(L, 1, 1);
-  lw_fan_release(L, lua_touserdata(L, 1), 2);
+  lw_fan_release(L, fan, 2);
   return 0;
 }
 

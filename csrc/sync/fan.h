@@ -17,7 +17,9 @@ struct lw_Fan {
   uint32_t left;   /* of these not done */
   uint32_t failed; /* gather: number of the first that failed, from 1 */
   uint8_t mode;
-  uint8_t cancelled; /* gather: the request was passed on to the children */
+  uint8_t cancelled; /* gather: the request is passed on to the children */
+  uint32_t cancellation; /* ... by this call of lw_cancel */
+  lw_Link link;          /* ... for which it stands in loop->passing_on */
   lw_Node children[];
 };
 

@@ -72,11 +72,11 @@ static int push_values(lua_State *L, lw_Loop *loop, lua_Integer n) {
   return (int)n;
 }
 
-static int raise_first(lua_State *L, lw_Loop *loop, lw_Fan *fan) {
+/* As in asyncio, no child of a gather that raises is reported for its own failure, not even for one to come. */
+static void retrieve_all(lua_State *L, lw_Loop *loop, lw_Fan *fan) {
   uint32_t i;
   int top = lua_gettop(L);
-  lw_fan_release(L, fan, FUTURES);
-  for (i = 1; i <= fan->count; i++) { /* as in asyncio: the others go on, and none of them that fails is reported */
+  for (i = 1; i <= fan->count; i++) {
     lw_Future *future;
     lua_rawgeti(L, FUTURES, i);
     future = lua_touserdata(L, -1);
@@ -84,14 +84,20 @@ static int raise_first(lua_State *L, lw_Loop *loop, lw_Fan *fan) {
     if (lw_future_node(future)->state == LW_FAILED) lw_future_push_failure(L, loop, top + 1, future);
     lua_settop(L, top);
   }
+}
+
+static int raise_first(lua_State *L, lw_Loop *loop, lw_Fan *fan) {
+  lw_fan_release(L, fan, FUTURES);
+  retrieve_all(L, loop, fan);
   lua_rawgeti(L, FUTURES, fan->failed);
-  lw_future_push_error(L, loop, top + 1, lua_touserdata(L, -1));
+  lw_future_push_error(L, loop, lua_gettop(L), lua_touserdata(L, -1));
   return lua_error(L);
 }
 
 static int gather_end(lua_State *L, lw_Loop *loop, lw_Fan *fan) {
   if (fan->failed != 0) return raise_first(L, loop, fan);
   if (fan->cancelled) { /* and each child finished all the same */
+    retrieve_all(L, loop, fan);
     lw_push_cancelled(L, loop, NULL);
     return lua_error(L);
   }
@@ -106,24 +112,34 @@ static int gather_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
   return gather_end(L, lw_loop(L), on);
 }
 
-/* Cancels the children; the gather ends with them. */
+/* Cancels the children; the gather ends with them. Not here: gathers in gathers would go deep into the C stack. */
 static int gather_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
   lw_Fan *fan = on;
-  uint32_t i;
-  int passed = 0, top = lua_gettop(L);
+  (void)L, (void)task;
   fan->cancelled = 1;
+  if (fan->cancellation != loop->cancellation) lw_list_push(&loop->passing_on, &fan->link);
+  fan->cancellation = loop->cancellation; /* once is enough, and a ring of gathers has no end */
+  return 1;
+}
+
+static void gather_pass_on(lua_State *L, lw_Loop *loop, lw_Link *link) {
+  lw_Fan *fan = LW_CONTAINER(link, lw_Fan, link);
+  lw_Task *owner = fan->owner;
+  uint32_t i;
+  int top = lua_gettop(L);
+  if (owner == NULL) return;
   luaL_checkstack(L, 6, NULL);
   lw_fan_push_futures(L, fan);
-  lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  lw_push_anchored(L, loop, lw_task_node(owner)->slot);
   lw_note_get(L, loop, top + 2, "cancel_message");
   for (i = 1; i <= fan->count; i++) {
+    lw_Future *child;
     lua_rawgeti(L, top + 1, i);
-    passed |= lw_cancel(L, loop, lua_touserdata(L, -1), top + 2);
+    child = lua_touserdata(L, -1);
+    if (!loop->cancelling_all || lw_future_node(child)->type != LW_TASK) lw_cancel_on(L, loop, child, top + 2);
     lua_settop(L, top + 3);
   }
   lua_settop(L, top);
-  if (!passed) lw_fan_undo(loop, task, fan);
-  return passed;
 }
 
 static void gather_describe(lua_State *L, lw_Loop *loop, void *on) {
@@ -252,5 +268,6 @@ void lw_open_gather(lua_State *L, int loop_index, lw_Loop *loop) {
   static const lw_WaitClass gather_class = {gather_resumed, gather_cancel, NULL, gather_describe, lw_fan_undo};
   static const luaL_Reg funcs[] = {{"gather", gather}, {NULL, NULL}};
   loop->waits[LW_WAIT_GATHER] = &gather_class;
+  loop->pass_on = gather_pass_on;
   lw_setfuncs(L, loop_index, funcs);
 }

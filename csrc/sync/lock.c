@@ -102,6 +102,11 @@ static int lock_statistics(lua_State *L) {
   return 1;
 }
 
+static int lock_gc(lua_State *L) {
+  lw_orphan(&((Lock *)lua_touserdata(L, 1))->waiters);
+  return 0;
+}
+
 static int lock_tostring(lua_State *L) {
   Lock *lock = lw_self(L);
   lua_pushfstring(L, "<Lock %s waiters=%d>", lock->locked ? "locked" : "unlocked", (int)lw_list_count(&lock->waiters));
@@ -113,7 +118,7 @@ void lw_open_lock(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg methods[] = {{"acquire", lock_acquire}, {"release", lock_release},
                                      {"locked", lock_locked},   {"statistics", lock_statistics},
                                      {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__close", lock_release}, {"__tostring", lock_tostring}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__close", lock_release}, {"__gc", lock_gc}, {"__tostring", lock_tostring}, {NULL, NULL}};
   loop->waits[LW_WAIT_LOCK] = &acquire_class;
   lw_class(L, loop_index, "Lock", methods, meta);
   lw_add_constructor(L, loop_index, "Lock", new_lock);

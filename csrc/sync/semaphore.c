@@ -114,6 +114,11 @@ static int semaphore_statistics(lua_State *L) {
   return 1;
 }
 
+static int semaphore_gc(lua_State *L) {
+  lw_orphan(&((Semaphore *)lua_touserdata(L, 1))->waiters);
+  return 0;
+}
+
 static int semaphore_tostring(lua_State *L) {
   Semaphore *semaphore = lw_self(L);
   lua_pushfstring(L, "<Semaphore value=%I waiters=%d>", (LUAI_UACINT)semaphore->value,
@@ -126,7 +131,7 @@ void lw_open_semaphore(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg methods[] = {{"acquire", semaphore_acquire}, {"release", semaphore_release},
                                      {"locked", semaphore_locked},   {"value", semaphore_value},
                                      {"statistics", semaphore_statistics}, {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__close", semaphore_release}, {"__tostring", semaphore_tostring}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__close", semaphore_release}, {"__gc", semaphore_gc}, {"__tostring", semaphore_tostring}, {NULL, NULL}};
   loop->waits[LW_WAIT_SEMAPHORE] = &acquire_class;
   lw_class(L, loop_index, "Semaphore", methods, meta);
   lw_add_constructor(L, loop_index, "Semaphore", new_semaphore);

@@ -1,5 +1,5 @@
---- luawait.net: TCP connections and servers, and names. The public face; what a stream can do stands in io/stream_read.c,
--- io/stream_write.c and io/stream.c.
+--- luawait.net: TCP connections and servers, and names. The public face; what a stream can do stands in
+-- io/stream_read.c, io/stream_write.c and io/stream.c.
 local core = require "luawait.core"
 local check = require "luawait.check"
 local scopes = require "luawait.scopes"
@@ -65,11 +65,11 @@ local function establish(host, port, local_address)
   return race(interleave(addresses), function(entry) return core.net.connect(entry.address, port, opts) end, STEP)
 end
 
---- net.connect(host, port, opts?): a Stream to a TCP server. `host` is a name or a numeric address. The addresses of a name are
--- tried in turn, families alternating, each next one when the one before it failed or has not answered for 250 ms; the first
--- connection is taken. opts.timeout: seconds for all of it (none); opts.local_address: numeric address to connect from. Waits.
--- Raises OSError (of the last address that failed; its message names the host and the port) or TimeoutError. A cancelled one
--- leaves nothing behind.
+--- net.connect(host, port, opts?): a Stream to a TCP server. `host` is a name or a numeric address. The addresses of
+-- a name are tried in turn, families alternating, each next one when the one before it failed or has not answered for
+-- 250 ms; the first connection is taken. opts.timeout: seconds for all of it (none); opts.local_address: numeric
+-- address to connect from. Waits. Raises OSError (of the last address that failed; its message names the host and the
+-- port) or TimeoutError. A cancelled one leaves nothing behind.
 function net.connect(host, port, opts)
   check_host(host, "connect")
   port = check_port(port, "connect")
@@ -83,12 +83,12 @@ local function numeric(host, port)
   return list
 end
 
---- net.serve(host, port, handler, opts?): a Server that calls handler(stream) for each connection, in a task of its own; the
--- stream is closed when the handler ends. An error of the handler goes to the exception handler and ends that connection alone.
--- `host` is a name (of whose addresses the first that can be had is taken) or a numeric address; nil or "*" stands for all
--- interfaces. Port 0: any free one, see address(). opts.backlog (128): connections that the system keeps waiting;
--- opts.max_connections (none): at the limit further ones wait; opts.reuseport: several processes may listen on one port.
--- Waits only to look up a name. Raises OSError.
+--- net.serve(host, port, handler, opts?): a Server that calls handler(stream) for each connection, in a task of its
+-- own; the stream is closed when the handler ends. An error of the handler goes to the exception handler and ends
+-- that connection alone. `host` is a name (of whose addresses the first that can be had is taken) or a numeric
+-- address; nil or "*" stands for all interfaces. Port 0: any free one, see address(). opts.backlog (128): connections
+-- that the system keeps waiting; opts.max_connections (none): at the limit further ones wait; opts.reuseport: several
+-- processes may listen on one port. Waits only to look up a name. Raises OSError.
 function net.serve(host, port, handler, opts)
   if host ~= nil then check_host(host, "serve") end
   port = check_port(port, "serve")

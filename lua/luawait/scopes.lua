@@ -26,6 +26,17 @@ function scopes.timeout_at(when, fn, ...)
   return fn(...)
 end
 
+local function no_time_left(awaitable)
+  if not core.is_future(awaitable) then
+    core.discard(awaitable)
+  elseif not awaitable:done() then
+    awaitable:cancel()
+    core.wait {awaitable}
+  end
+  if not core.is_future(awaitable) or awaitable:cancelled() then error(core.errors.TimeoutError("timed out")) end
+  return awaitable:result()
+end
+
 --- Waits for an awaitable, at most `timeout` seconds (nil: for ever). After that a task or future is cancelled, and when it has
 -- ended TimeoutError is raised; a Coroutine or function runs in this task, whose wait is cancelled. A result that has arrived
 -- wins over the deadline. With a timeout of 0 or less a Coroutine or function is not started. After asyncio.wait_for.
@@ -33,10 +44,7 @@ function scopes.wait_for(awaitable, timeout)
   check.awaitable(awaitable, 1, "wait_for")
   check.seconds(timeout, 2, "wait_for")
   if timeout == nil then return await(awaitable) end
-  if timeout <= 0 and not core.is_future(awaitable) then
-    core.discard(awaitable)
-    error(core.errors.TimeoutError("timed out"))
-  end
+  if timeout <= 0 then return no_time_left(awaitable) end
   local scope <close> = core.timeout_scope(timeout)
   return await(awaitable)
 end

@@ -165,6 +165,32 @@ describe("the coroutine of a task", function()
     end)
   end)
 
+  it("closed from outside lets the task fail when its wait ends, or is cancelled", function()
+    run(function()
+      for _, ending in ipairs({
+        { wait = function() async.sleep(0.002) end, finish = function() end },
+        { wait = function() async.sleep(3600) end, finish = function(task) task:cancel() end },
+        { wait = function() async.Event():wait() end, finish = function(task) task:cancel() end },
+        { wait = function() async.Semaphore(0):acquire() end, finish = function(task) task:cancel() end },
+      }) do
+        local co, closed = nil, false
+        local task = async.create_task(function()
+          local _ <close> = helpers.defer(function() closed = true end)
+          co = coroutine.running()
+          ending.wait()
+        end)
+        settle()
+        coroutine.close(co)
+        helpers.collect_garbage()
+        assert.is_true(closed)
+        assert.equal("waiting", task:state())
+        ending.finish(task)
+        assert.equal("cannot resume dead coroutine", failure_text(async.await, task))
+        assert.equal("failed", task:state())
+      end
+    end)
+  end)
+
   it("cannot be resumed or closed by the task itself, nor yield", function()
     run(function()
       local co = coroutine.running()

@@ -126,6 +126,11 @@ describe("examples/fetch_all", function()
     assert.equal(4, result.bytes)
   end)
 
+  it("finds a host by its name", function()
+    local result = fetch_one(("http://localhost:%d/fine"):format(ports.rude))
+    assert.equal(200, result.status)
+  end)
+
   it("keeps the results in the order of the URLs", function()
     local document = fetch_json({ "--limit", "4", url("rude", "gauge"), url("nginx", "plain/big"), url("rude", "fine"),
       url("nginx", "plain/missing"), url("files", "empty"), "--retries", "0" })
@@ -182,7 +187,9 @@ describe("examples/fetch_all", function()
       assert.equal(1, result.attempts)
       assert.is_nil(result.bytes)
     end
-    assert.matches("ECONNRESET", fetch_one(url("rude", "reset")).error)
+    -- A reset may be seen as such, or as the end of the connection.
+    local reset = fetch_one(url("rude", "reset")).error
+    assert.is_truthy(reset:find("ECONNRESET", 1, true) or reset == "truncated: 4 of 10 bytes came", reset)
   end)
 
   it("gives up on a server that hangs", function()

@@ -111,7 +111,8 @@ describe("net.resolve", function()
         { "bad argument #2 .*number expected, got table", "localhost", {} },
         { "bad argument #2 .*string without zeros expected", "localhost", "a\0b" },
         { "bad argument #3 .*table expected, got number", "localhost", 80, 1 },
-        { 'bad argument #3 .*option \'family\': "inet" or "inet6" expected, got "x"', "localhost", 80, { family = "x" } },
+        { 'bad argument #3 .*option \'family\': "inet" or "inet6" expected, got "x"', "localhost", 80,
+          { family = "x" } },
         { "bad argument #3 .*option 'family': string expected, got number", "localhost", 80, { family = 4 } },
       }
       for _, call in ipairs(calls) do

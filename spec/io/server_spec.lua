@@ -169,7 +169,8 @@ describe("A handler's error", function()
     end)
     assert.equal(1, #reports)
     assert.is_true(rawequal(boom, reports[1].error))
-    assert.matches("^a connection handler of <Server 127%.0%.0%.1:%d+ serving connections=%d> failed$", reports[1].message)
+    assert.matches("^a connection handler of <Server 127%.0%.0%.1:%d+ serving connections=%d> failed$",
+      reports[1].message)
     assert.matches("server_spec.lua", reports[1].traceback)
     assert.equal("failed", reports[1].task:state())
   end)
@@ -338,8 +339,7 @@ describe("Server.shutdown", function()
 
   it("can be called by a handler, which does not wait for itself", function()
     local ended = 0
-    run_server(function(stream, server)
-      server = stream and server
+    run_server(function(stream)
       stream:read()
       ended = ended + 1
     end, function(port, server)
@@ -412,7 +412,7 @@ end)
 describe("A server in a <close> variable", function()
   it("cancels its handlers and waits for them", function()
     run(function()
-      local cleaned, client = false, nil
+      local cleaned, client = false
       do
         local server <close> = net.serve("127.0.0.1", 0, function()
           local _ <close> = helpers.defer(function()
@@ -458,7 +458,7 @@ describe("A server while the run ends", function()
       local host, port = server:address()
       async.create_task(function()
         local _ <close> = helpers.defer(function()
-          local client <close> = net.connect(host, port)
+          net.connect(host, port):write("too late")
           async.sleep(0.01)
         end)
         forever()

@@ -13,8 +13,8 @@ function Race:__close()
   end
 end
 
---- Waits for the end of an attempt, at most `step` seconds. Returns the result of the first that succeeded, or nil and, when an
--- attempt failed, its error.
+--- Waits for the end of an attempt, at most `step` seconds. Returns the result of the first that succeeded, or nil
+-- and, when an attempt failed, its error.
 local function advance(self, step)
   local failure
   for _, task in ipairs((core.wait(self, { timeout = step, return_when = core.FIRST_COMPLETED }))) do
@@ -27,8 +27,9 @@ local function advance(self, step)
   return nil, failure
 end
 
---- The result of the first attempt(candidate) that succeeds; it must have a method `close`. Raises the error of the last one
--- that failed when all did. When the race is over, or is cancelled, the attempts that still run are cancelled.
+--- The result of the first attempt(candidate) that succeeds; it must have a method `close`. Raises the error of the
+-- last one that failed when all did. When the race is over, or is cancelled, the attempts that still run are
+-- cancelled.
 local function race(candidates, attempt, step)
   local self <close> = setmetatable({}, Race)
   local started, last_failure = 0, nil

@@ -9,7 +9,7 @@ local PAUSE = 0.1 -- seconds without accepting, when descriptors have run out
 local Server = {__name = "Server"}
 Server.__index = Server
 
-local function self_check(self, name)
+local function check_self(self, name)
   if getmetatable(self) ~= Server then
     check.fail(1, name, ("Server expected, got %s"):format(type(self)), 3)
   end
@@ -96,14 +96,14 @@ end
 
 --- server:address(): host (a numeric address), port; also of a closed server.
 function Server:address()
-  self_check(self, "address")
+  check_self(self, "address")
   local state = states[self]
   return state.host, state.port
 end
 
 --- server:close(): stops accepting; the handlers that run go on. Never waits; twice is fine.
 function Server:close()
-  self_check(self, "close")
+  check_self(self, "close")
   local state = states[self]
   state.listener:close()
   state.closed:set()
@@ -111,7 +111,7 @@ end
 
 --- server:is_closing(): boolean; true once it accepts no more.
 function Server:is_closing()
-  self_check(self, "is_closing")
+  check_self(self, "is_closing")
   return states[self].listener:is_closing()
 end
 
@@ -123,10 +123,11 @@ local function handlers(state)
   return tasks
 end
 
---- server:shutdown(timeout?): stops accepting and waits for the handlers; those that still run after `timeout` seconds (nil:
--- however long it takes) are cancelled and waited for. A cancelled one has stopped accepting; the handlers go on.
+--- server:shutdown(timeout?): stops accepting and waits for the handlers; those that still run after `timeout`
+-- seconds (nil: however long it takes) are cancelled and waited for. A cancelled one has stopped accepting; the
+-- handlers go on.
 function Server:shutdown(timeout)
-  self_check(self, "shutdown")
+  check_self(self, "shutdown")
   check.seconds(timeout, 1, "shutdown")
   self:close()
   local tasks = handlers(states[self])
@@ -138,15 +139,15 @@ end
 
 --- server:serve_forever(): waits until the server is closed. Cancelled, or left with an error, it closes the server.
 function Server:serve_forever()
-  self_check(self, "serve_forever")
+  check_self(self, "serve_forever")
   local _ <close> = setmetatable({}, {__close = function() self:close() end})
   states[self].closed:wait()
 end
 
---- server:statistics(): a table of connections (whose handlers run), accepted (so far), max_connections (nil: no limit) and
--- serving (boolean).
+--- server:statistics(): a table of connections (whose handlers run), accepted (so far), max_connections (nil: no
+-- limit) and serving (boolean).
 function Server:statistics()
-  self_check(self, "statistics")
+  check_self(self, "statistics")
   local state = states[self]
   return {
     connections = state.active, accepted = state.accepted, serving = not state.listener:is_closing(),
