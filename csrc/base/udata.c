@@ -65,7 +65,9 @@ void *lw_self(lua_State *L) {
     if (LW_LIKELY(same)) return block;
   }
   lua_getfield(L, lua_upvalueindex(2), "__name");
-  lw_typeerror(L, 1, lua_tostring(L, -1));
+  lua_insert(L, 1); /* where it is no argument to be complained about */
+  lw_argerror(L, 1, lua_pushfstring(L, "%s expected, got %s", lua_tostring(L, 1),
+                                    lua_gettop(L) > 1 ? lw_type_name(L, 2) : "no value"));
   return NULL;
 }
 

@@ -8,6 +8,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+enum { LW_MAX_ARGS = 60000 }; /* that an object can keep for later: Lua allows 65,534 user values */
+
 #if defined(__GNUC__)
 #define LW_LIKELY(x) __builtin_expect(!!(x), 1)
 #define LW_UNLIKELY(x) __builtin_expect(!!(x), 0)

@@ -74,7 +74,11 @@ static int resume_bridged(lua_State *L, lw_Loop *loop, lua_State *co, int nargs,
   loop->bridged = task_like && lua_isyieldable(L) ? co : NULL;
   if (active != NULL) atomic_store_explicit(&loop->active, co, memory_order_relaxed);
   status = lua_resume(co, L, nargs, count);
-  if (active != NULL) atomic_store_explicit(&loop->active, active, memory_order_relaxed);
+  if (active != NULL) {
+    atomic_store_explicit(&loop->active, active, memory_order_relaxed);
+    /* as in lw_end_step: `co` may be dropped now, and the monitor must have let go of it */
+    if (LW_UNLIKELY(atomic_load_explicit(&loop->pause, memory_order_acquire))) lw_wait_for_monitor(loop);
+  }
   loop->bridged = outer;
   return status;
 }

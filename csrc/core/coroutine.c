@@ -7,7 +7,7 @@
 
 /* A Coroutine is a userdata without a block: user value 1 is the function, the others are the arguments. Whether it was used
  * is told by its metatable, so that only an unused one has a finalizer (which complains) and none costs more memory. */
-enum { FUNCTION = 1, MAX_ARGS = 60000 };
+enum { FUNCTION = 1 };
 
 lw_Kind lw_kind(lua_State *L, const lw_Loop *loop, int index) {
   const void *metatable;
@@ -197,7 +197,7 @@ static void find_name(lua_State *L, lw_Loop *loop) {
 
 static int call_async(lua_State *L) {
   int i, nargs = lua_gettop(L);
-  if (LW_UNLIKELY(nargs > MAX_ARGS)) return luaL_error(L, "too many arguments");
+  if (LW_UNLIKELY(nargs > LW_MAX_ARGS)) return luaL_error(L, "too many arguments");
   luaL_checkstack(L, 4, NULL);
   if (LW_UNLIKELY(!lua_toboolean(L, lua_upvalueindex(NAMED)))) find_name(L, lw_loop(L));
   lua_newuserdatauv(L, 0, FUNCTION + nargs);

@@ -1,6 +1,7 @@
 #include "core/failure.h"
 
 #include <lauxlib.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -82,31 +83,47 @@ static void report(lua_State *L, lw_Loop *loop, int index) {
   lua_settop(L, owner - 1);
 }
 
-/* Pushes the oldest unreported one; 0 when there is none. */
-static int push_oldest(lua_State *L, lw_Loop *loop) {
-  int table, found = 0;
-  lua_Integer oldest = 0;
+typedef struct Listed {
+  lua_Integer order, place;
+} Listed;
+
+static int by_order(const void *a, const void *b) {
+  lua_Integer x = ((const Listed *)a)->order, y = ((const Listed *)b)->order;
+  return x < y ? -1 : x > y;
+}
+
+/* Pushes an array of the unreported ones, and the order in which they came as places in it; returns their number. */
+static lua_Integer push_unreported(lua_State *L, lw_Loop *loop, Listed **list) {
+  lua_Integer n = 0, capacity = 0;
+  int table, array;
   lw_push_ref(L, loop, LW_REF_FAILURES);
   table = lua_gettop(L);
-  lua_pushnil(L); /* stays: the oldest so far */
-  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
-    lua_Integer order = lua_tointeger(L, -1);
-    if (found && order > oldest) continue;
-    found = 1;
-    oldest = order;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) capacity++;
+  lua_createtable(L, (int)capacity, 0);
+  array = lua_gettop(L);
+  *list = lua_newuserdatauv(L, (size_t)(capacity + 1) * sizeof **list, 0);
+  for (lua_pushnil(L); n < capacity && lua_next(L, table); lua_pop(L, 1)) {
+    (*list)[n].order = lua_tointeger(L, -1);
+    (*list)[n].place = n + 1;
     lua_pushvalue(L, -2);
-    lua_replace(L, table + 1);
+    lua_rawseti(L, array, ++n);
   }
+  lua_settop(L, array + 1);
   lua_remove(L, table);
-  return found;
+  qsort(*list, (size_t)n, sizeof **list, by_order);
+  return n;
 }
 
 void lw_report_failures(lua_State *L, lw_Loop *loop) {
-  while (push_oldest(L, loop)) {
-    report(L, loop, -1);
-    lua_pop(L, 1);
+  Listed *list;
+  int top = lua_gettop(L);
+  lua_Integer i, n = push_unreported(L, loop, &list);
+  for (i = 0; i < n; i++) {
+    lua_rawgeti(L, top + 1, list[i].place);
+    if (!((Failure *)lua_touserdata(L, -1))->retrieved) report(L, loop, -1);
+    lua_settop(L, top + 2);
   }
-  lua_pop(L, 1);
+  lua_settop(L, top);
 }
 
 static int failure_gc(lua_State *L) {

@@ -8,8 +8,11 @@
 static lw_Handle *node_handle(lw_Node *node) { return LW_CONTAINER(node, lw_Handle, timed.node); }
 
 lw_Handle *lw_handle_new(lua_State *L, lw_Loop *loop, int fn, int nargs) {
-  lw_Handle *handle = lua_newuserdatauv(L, sizeof *handle, 1 + nargs);
-  int i, index = lua_gettop(L);
+  lw_Handle *handle;
+  int i, index;
+  if (nargs > LW_MAX_ARGS) luaL_error(L, "too many arguments");
+  handle = lua_newuserdatauv(L, sizeof *handle, 1 + nargs);
+  index = lua_gettop(L);
   *handle = (lw_Handle){.timed.node = {.type = LW_HANDLE, .state = LW_WAITING}};
   for (i = 0; i <= nargs; i++) {
     lua_pushvalue(L, fn + i);

@@ -257,6 +257,19 @@ static int drain(lua_State *L) {
   return 0;
 }
 
+/* Pops the error. Where it cut a step short, that step pays; where not even that was reached (no memory, or a hook of the
+ * user's on this state raised), the run does. */
+static void turn_failed(lua_State *L, lw_Loop *loop) {
+  if (loop->stepping != NULL) {
+    loop->classes[loop->stepping->type].abort(loop, loop->stepping);
+    lua_pop(L, 1);
+  } else {
+    lua_rawseti(L, LUA_REGISTRYINDEX, loop->refs[LW_REF_ERROR]);
+    loop->stop = LW_STOP_ERROR;
+  }
+  loop->stepping = NULL;
+}
+
 void lw_loop_turn(lw_Loop *loop) {
   lua_State *L = loop->L;
   if (loop->ready.first != NULL) {
@@ -264,11 +277,7 @@ void lw_loop_turn(lw_Loop *loop) {
     lua_pushcfunction(L, drain);
     lua_pushlightuserdata(L, loop);
     lw_push_ref(L, loop, LW_REF_ANCHORS);
-    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
-      loop->classes[loop->stepping->type].abort(loop, loop->stepping);
-      loop->stepping = NULL;
-      lua_pop(L, 1);
-    }
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) turn_failed(L, loop);
     loop->draining = 0;
   }
   arm(loop);
@@ -367,8 +376,9 @@ void lw_loop_close(lw_Loop *loop) {
 /* The state is being closed: nothing of Lua's may be called or trusted any more but the memory of the userdata. */
 static int loop_gc(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
-  loop->stop_monitor(loop);
+  if (loop->stop_monitor != NULL) loop->stop_monitor(loop);
   if (loop->L == NULL) lw_loop_close(loop);
+  lw_heap_free(&loop->timers);
   return 0;
 }
 
@@ -409,6 +419,8 @@ lw_Loop *lw_open_loop(lua_State *L) {
   new_table_ref(L, loop, LW_REF_FAILURES, 1);
   new_table_ref(L, loop, LW_REF_TRACEBACKS, 1);
   new_table_ref(L, loop, LW_REF_NAMES, 1);
+  lua_pushboolean(L, 0);
+  lw_set_ref(L, loop, LW_REF_ERROR);
   loop->refs[LW_REF_HANDLER] = loop->refs[LW_REF_DEFAULT_HANDLER] = LUA_REFNIL; /* which reads as nil */
   return loop;
 }

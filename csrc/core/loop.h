@@ -79,6 +79,7 @@ typedef enum lw_Ref {
   LW_REF_USED_COROUTINE,
   LW_REF_FAILURE,
   LW_REF_HANDLE,
+  LW_REF_ERROR,
   LW_REF_NO_MEMORY, /* the Failure of a task for whose end there was no memory */
   LW_REFS
 } lw_Ref;
@@ -88,7 +89,8 @@ enum { LW_POOL_SIZE = 256, LW_WAIT_CLASSES = 24 };
 typedef enum lw_Stop {
   LW_STOP_DONE = 1,    /* what run() waited for has ended */
   LW_STOP_INTERRUPTED, /* a KeyboardInterrupt was raised outside the main task, or SIGINT came again */
-  LW_STOP_TIMEOUT      /* shutting down took too long */
+  LW_STOP_TIMEOUT,     /* shutting down took too long */
+  LW_STOP_ERROR        /* the loop itself cannot go on, for the error LW_REF_ERROR */
 } lw_Stop;
 
 struct lw_WaitClass;
@@ -127,7 +129,8 @@ struct lw_Loop {
 
   lw_Task *main;        /* the task that run() waits for */
   int stop;             /* lw_Stop: why uv_run shall end, or 0 */
-  int interrupts;       /* SIGINTs seen in this run */
+  int interrupts;       /* SIGINTs that the loop has seen in this run */
+  _Atomic(int) sigints; /* and that the monitor has */
   int debug;            /* opts.debug */
   int quiet;            /* closing for nobody: a Runner was dropped open */
   double slow_callback; /* seconds */

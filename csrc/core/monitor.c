@@ -23,7 +23,6 @@ typedef struct lw_Monitor {
   uv_signal_t sigint; /* in the loop itself */
   int signals;
   struct sigaction before; /* what SIGINT did */
-  int interrupts;          /* SIGINTs the thread has seen */
 
   uint64_t limit;         /* the watchdog's, nanoseconds; 0: none */
   uint32_t steps;         /* the loop's count when the thread last looked, and since when it stands there */
@@ -138,7 +137,7 @@ static void on_tick(uv_timer_t *tick) {
 static void on_interrupt(uv_signal_t *handle, int signum) {
   lw_Monitor *monitor = handle->data;
   (void)signum;
-  if (++monitor->interrupts >= 2) set_hook(monitor, interrupt_hook);
+  if (atomic_fetch_add(&monitor->loop->sigints, 1) >= 1) set_hook(monitor, interrupt_hook);
 }
 
 static void on_quit(uv_async_t *quit) {

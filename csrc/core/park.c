@@ -120,6 +120,7 @@ static int park_end(lua_State *L, int status, lua_KContext context) {
   uint8_t flags;
   (void)status;
   if (LW_UNLIKELY(task != loop->current || (L != task->co && L != loop->bridged))) {
+    if (task->top < UINT16_MAX) lua_settop(L, task->top); /* without what the stranger has passed */
     lua_pushliteral(L, "RuntimeError: this coroutine is a task's, only the event loop may resume it");
     return lua_yieldk(L, 1, context, park_end);
   }
@@ -137,6 +138,8 @@ static int park_end(lua_State *L, int status, lua_KContext context) {
 }
 
 static int yield(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  int top = lua_gettop(L);
+  task->top = top < UINT16_MAX ? (uint16_t)top : UINT16_MAX;
   if (LW_UNLIKELY(L != task->co)) loop->passing = 1;
   return lua_yieldk(L, 0, (lua_KContext)task, park_end);
 }

@@ -9,7 +9,10 @@
 #include "core/park.h"
 #include "core/timers.h"
 
-enum { MAX_ROUNDS = 100 }; /* of ending tasks whose cleanup makes new ones */
+enum {
+  MAX_ROUNDS = 100, /* of ending tasks whose cleanup makes new ones */
+  MAX_LISTED = 100  /* tasks in the message of a DeadlockError */
+};
 
 /* The options of a run; the userdata of a Runner. */
 typedef struct Runner {
@@ -65,7 +68,7 @@ static void push_deadlock(lua_State *L, lw_Loop *loop) {
   luaL_buffinit(L, &buffer);
   lua_pushfstring(L, n == 1 ? "%d task waits, and nothing can wake it:" : "%d tasks wait, and nothing can wake them:", (int)n);
   luaL_addvalue(&buffer);
-  for (i = 1; i <= n; i++) {
+  for (i = 1; i <= n && i <= MAX_LISTED; i++) {
     lw_Task *task;
     lua_rawgeti(L, tasks, i);
     task = lw_to_task(L, loop, -1);
@@ -74,6 +77,10 @@ static void push_deadlock(lua_State *L, lw_Loop *loop) {
     lua_pushfstring(L, "\n  %s waits for: %s", lua_tostring(L, -2), lua_tostring(L, -1));
     lua_replace(L, -4);
     lua_pop(L, 2);
+    luaL_addvalue(&buffer);
+  }
+  if (n > MAX_LISTED) {
+    lua_pushfstring(L, "\n  and %d more", (int)(n - MAX_LISTED));
     luaL_addvalue(&buffer);
   }
   luaL_pushresult(&buffer);
@@ -93,6 +100,10 @@ static int run_main(lua_State *L) {
   loop->main = task;
   stop = turn(loop);
   loop->main = NULL;
+  if (stop == LW_STOP_ERROR) {
+    lw_push_ref(L, loop, LW_REF_ERROR);
+    return lua_error(L);
+  }
   if (stop == LW_STOP_INTERRUPTED) return lw_error_raise(L, LW_KEYBOARD_INTERRUPT, "interrupted");
   if (stop == 0) {
     push_deadlock(L, loop);
@@ -163,12 +174,15 @@ static void start_shutdown_timer(lw_Loop *loop, double timeout) {
  * may run as long as they do, and are then ended in the same way. */
 static void end_tasks(lua_State *L, lw_Loop *loop, double timeout) {
   int round, stop = LW_STOP_DONE;
+  uint32_t before;
   if (loop->unfinished > 0 && timeout > 0) start_shutdown_timer(loop, timeout);
   for (round = 0; loop->unfinished > 0 && timeout > 0 && stop == LW_STOP_DONE && round < MAX_ROUNDS; round++) {
+    before = loop->unfinished;
     loop->last_ending = loop->last_id;
     loop->ending = loop->unfinished;
     lw_cancel_all(L, loop);
     if (loop->ending > 0) stop = turn(loop);
+    if (stop == 0 && loop->unfinished < before) stop = LW_STOP_DONE; /* the rest waits for ever, but may give in the next time */
   }
   loop->last_ending = 0;
   for (round = 0; loop->unfinished > 0 && round < MAX_ROUNDS; round++) abandon_all(L, loop);
@@ -177,16 +191,41 @@ static void end_tasks(lua_State *L, lw_Loop *loop, double timeout) {
 /* Under lua_pcall: 1 the loop, 2 the shutdown timeout. */
 static int shut_down(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
+  int round = 0;
   loop->L = L;
-  end_tasks(L, loop, lua_tonumber(L, 2));
-  lw_cancel_handles(L, loop);
-  if (!loop->quiet) lw_report_failures(L, loop);
+  do { /* the exception handler may begin something new */
+    end_tasks(L, loop, lua_tonumber(L, 2));
+    lw_cancel_handles(L, loop);
+    if (!loop->quiet) lw_report_failures(L, loop);
+  } while (loop->unfinished > 0 && ++round < MAX_ROUNDS);
   return 0;
+}
+
+/* Whatever the above has left, for want of memory or because it was made too late, is let go: without allocating anything. The
+ * slots begin anew. */
+static void sweep(lua_State *L, lw_Loop *loop) {
+  uint32_t slot;
+  int anchors;
+  lw_cancel_handles(L, loop);
+  lw_push_ref(L, loop, LW_REF_ANCHORS);
+  anchors = lua_gettop(L);
+  for (slot = 1; slot <= loop->slots; slot++) {
+    lw_Task *task;
+    lua_rawgeti(L, anchors, slot);
+    task = lw_to_task(L, loop, -1);
+    if (task != NULL) lw_task_drop(L, loop, task);
+    lua_settop(L, anchors);
+    lua_pushnil(L);
+    lua_rawseti(L, anchors, slot);
+  }
+  lua_pop(L, 1);
+  while (lw_list_pop(&loop->ready) != NULL) continue;
+  while (lw_list_pop(&loop->passing_on) != NULL) continue;
+  loop->slots = loop->free_slot = loop->unfinished = 0;
 }
 
 /* Ends what is left and closes the loop. A memory error on the way is dropped, the closing is not. */
 static void close_loop(lua_State *L, lw_Loop *loop, double timeout) {
-  lw_Link *link;
   if (!loop->open) return;
   lua_pushcfunction(L, shut_down);
   lua_pushlightuserdata(L, loop);
@@ -196,15 +235,12 @@ static void close_loop(lua_State *L, lw_Loop *loop, double timeout) {
   lw_monitor_stop(loop);
   lw_loop_close(loop);
   lw_monitor_free(loop);
-  while ((link = lw_list_pop(&loop->ready)) != NULL) continue;
+  sweep(L, loop);
   loop->L = NULL;
   loop->owner = NULL;
   loop->quiet = 0;
   lua_pushnil(L);
   lw_set_ref(L, loop, LW_REF_HANDLER);
-  lua_newtable(L); /* no task or callback is left, and the slots begin anew */
-  lua_rawseti(L, LUA_REGISTRYINDEX, loop->refs[LW_REF_ANCHORS]);
-  loop->slots = loop->free_slot = loop->unfinished = 0;
 }
 
 /* Under lua_pcall: 1 the loop, 2 the Runner's block. */
@@ -223,6 +259,7 @@ static int open_loop(lua_State *L) {
 static int run_protected(lua_State *L, lw_Loop *loop, Runner *runner, int arg) {
   int status;
   loop->interrupts = 0;
+  atomic_store(&loop->sigints, 0);
   lua_pushcfunction(L, open_loop);
   lua_pushlightuserdata(L, loop);
   lua_pushlightuserdata(L, runner);

@@ -216,7 +216,18 @@ static void task_run(lw_Loop *loop, lw_Node *node) {
   }
 }
 
-/* A memory error cut a step short: the task fails with a Failure that was made for this. */
+/* The task fails with a Failure that was made beforehand. */
+static void fail_without_memory(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  int anchors = lua_gettop(L) + 1;
+  lw_push_ref(L, loop, LW_REF_ANCHORS);
+  lua_rawgeti(L, anchors, lw_task_node(task)->slot);
+  lw_push_ref(L, loop, LW_REF_NO_MEMORY);
+  lua_setiuservalue(L, -2, VALUE);
+  settle(L, loop, task, LW_FAILED, anchors);
+  lua_settop(L, anchors - 1);
+}
+
+/* A memory error cut a step short. */
 static void task_abort(lw_Loop *loop, lw_Node *node) {
   lua_State *L = loop->L;
   lw_Task *task = lw_node_task(node);
@@ -224,13 +235,12 @@ static void task_abort(lw_Loop *loop, lw_Node *node) {
   loop->failed = 0;
   if (node->state >= LW_DONE || node->state == LW_WAITING || lw_linked(&node->link)) return;
   if (loop->pooled > 0 && loop->pool[loop->pooled - 1] == task->co) loop->pooled--;
-  lw_push_anchored(L, loop, node->slot);
-  lw_push_ref(L, loop, LW_REF_NO_MEMORY);
-  lua_setiuservalue(L, -2, VALUE);
-  lw_push_ref(L, loop, LW_REF_ANCHORS);
-  lua_insert(L, -2);
-  settle(L, loop, task, LW_FAILED, lua_gettop(L) - 1);
-  lua_pop(L, 1);
+  fail_without_memory(L, loop, task);
+}
+
+void lw_task_drop(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  lw_undo_wait(L, loop, task);
+  fail_without_memory(L, loop, task);
 }
 
 /* ---- making and ending ---- */
@@ -306,6 +316,12 @@ static lw_Future *awaited(const lw_Future *future) {
   return ((const lw_Task *)future)->on;
 }
 
+/* Does it wait for others, to whom it passes a cancellation on? */
+static int passes_on(lw_Task *task) {
+  const lw_Node *node = lw_task_node(task);
+  return node->state == LW_WAITING && (node->wait == LW_WAIT_AWAIT || node->wait == LW_WAIT_GATHER);
+}
+
 static void cancel_plain(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
   if (index != 0 && lua_touserdata(L, index) == future) {
     lua_pushvalue(L, index + 1);
@@ -313,6 +329,21 @@ static void cancel_plain(lua_State *L, lw_Loop *loop, lw_Future *future, int ind
   }
   loop->interruptions++;
   lw_future_finish(loop, future, LW_CANCELLED);
+}
+
+static void count_request(lw_Task *task) {
+  if (task->cancelling < UINT16_MAX) task->cancelling++;
+}
+
+/* While all tasks are cancelled, each needs one visit only, whoever's request comes to it first; else a long chain would be
+ * walked from each of its tasks. A task that waits for others has no deadline, so the mark stands in its timer. */
+typedef enum Visit { FIRST, AGAIN, DONE_BEFORE } Visit;
+
+static Visit visit(const lw_Loop *loop, lw_Task *task) {
+  uint32_t *mark = &task->future.timed.timer.order, before = *mark;
+  if (!passes_on(task)) return FIRST;
+  *mark = loop->cancellation;
+  return before == 0 ? FIRST : before == loop->cancellation ? AGAIN : DONE_BEFORE;
 }
 
 /* Follows a chain of awaits in a loop, since it may be long; a ring of tasks that await each other is broken where it
@@ -327,8 +358,12 @@ int lw_cancel_on(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
       cancel_plain(L, loop, future, index);
       return 1;
     }
-    ((lw_Task *)future)->cancelling++;
-    if (next != NULL && next->timed.node.type == LW_TASK && loop->cancelling_all) return 1;
+    if (loop->cancelling_all) {
+      Visit seen = visit(loop, (lw_Task *)future);
+      if (seen == DONE_BEFORE) loop->interruptions++;
+      if (seen != FIRST) return 1;
+    }
+    count_request((lw_Task *)future);
     if (next != NULL && next->timed.node.type != LW_TASK) lw_note_message(L, loop, (lw_Task *)future, index);
     if (next == NULL || next == mark) {
       if (next == mark) lw_break_wait(L, loop, (lw_Task *)future);
@@ -344,7 +379,7 @@ int lw_cancel_on(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
   }
 }
 
-/* Each of a ring of tasks passes the request on to the next: this one is interrupted itself. */
+/* Where each passes the request on to the next, in a ring, it comes to nobody: then this one is interrupted itself. */
 static void break_ring(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
   if (lw_task_node(task)->state == LW_WAITING) lw_break_wait(L, loop, task);
   lw_interrupt(L, loop, task, index);
@@ -353,28 +388,31 @@ static void break_ring(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
 int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
   uint32_t before = loop->interruptions;
   lw_Link *link;
-  loop->cancellation++;
+  if (++loop->cancellation == 0) loop->cancellation = 1;
   if (!lw_cancel_on(L, loop, future, index)) return 0;
   while ((link = lw_list_pop(&loop->passing_on)) != NULL) loop->pass_on(L, loop, link);
-  if (loop->interruptions == before && !loop->cancelling_all) break_ring(L, loop, (lw_Task *)future, index);
+  if (loop->interruptions == before) break_ring(L, loop, (lw_Task *)future, index);
   return 1;
 }
 
 void lw_cancel_all(lua_State *L, lw_Loop *loop) {
   lua_Integer i, n;
-  uint32_t before = loop->interruptions;
+  int tasks;
   lw_push_all_tasks(L, loop);
-  n = (lua_Integer)lua_rawlen(L, -1);
-  loop->cancelling_all = 1;
+  tasks = lua_gettop(L);
+  n = (lua_Integer)lua_rawlen(L, tasks);
   for (i = 1; i <= n; i++) {
-    lua_rawgeti(L, -1, i);
-    lw_cancel(L, loop, lua_touserdata(L, -1), 0);
+    lw_Task *task;
+    lua_rawgeti(L, tasks, i);
+    task = lua_touserdata(L, -1);
+    if (passes_on(task)) task->future.timed.timer.order = 0;
     lua_pop(L, 1);
   }
-  loop->cancelling_all = 0;
-  for (i = 1; i <= n && loop->interruptions == before; i++) {
-    lua_rawgeti(L, -1, i);
-    if (!lw_future_done(lua_touserdata(L, -1))) break_ring(L, loop, lua_touserdata(L, -1), 0);
+  for (i = 1; i <= n; i++) {
+    lua_rawgeti(L, tasks, i);
+    loop->cancelling_all = 1;
+    lw_cancel(L, loop, lua_touserdata(L, -1), 0);
+    loop->cancelling_all = 0;
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
@@ -384,7 +422,7 @@ void lw_task_expire(lw_Loop *loop, lw_Task *task) {
   lw_Node *node = lw_task_node(task);
   if (node->state == LW_READY && (node->flags & LW_GRANTED)) {
     node->flags |= LW_CANCEL_NEXT;
-    task->cancelling++;
+    count_request(task);
   } else {
     lw_cancel(loop->L, loop, &task->future, 0);
   }

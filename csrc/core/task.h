@@ -12,7 +12,8 @@ struct lw_Task {
   lua_State *co; /* its coroutine; NULL before its first step and after its last */
   void *on;      /* what it is parked on; the meaning is its wait class's */
   uint32_t id;   /* for its default name, and the order of all_tasks() */
-  uint16_t cancelling; /* requests to cancel it, less those taken back */
+  uint16_t cancelling; /* requests to cancel it, less those taken back; no more than UINT16_MAX are counted */
+  uint16_t top;        /* of its stack when it parked: see park_end */
 };
 
 static inline lw_Node *lw_task_node(lw_Task *task) { return &task->future.timed.node; }
@@ -66,6 +67,9 @@ void lw_push_all_tasks(lua_State *L, lw_Loop *loop);
 /* Ends a task by force: its wait is undone, its <close> variables run without being able to wait, it fails with the error
  * on the top of the stack (popped). For shutdown only. */
 void lw_task_abandon(lua_State *L, lw_Loop *loop, lw_Task *task);
+
+/* The same without running or allocating anything, and without an error of its own: "not enough memory". */
+void lw_task_drop(lua_State *L, lw_Loop *loop, lw_Task *task);
 
 /* Adds create_task, current_task and all_tasks to the table on the top. */
 void lw_open_task(lua_State *L, int loop_index, lw_Loop *loop);

@@ -182,6 +182,14 @@ static int take(lw_Stream *stream, const uv_buf_t *block, size_t n) {
   return result;
 }
 
+/* libuv tells of an end, where the socket is hung up after some data, without reading once more: after a reset as well. */
+static int end_status(const lw_Stream *stream) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error == 0) return UV_EOF;
+  return uv_translate_sys_error(error);
+}
+
 static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *block) {
   lw_Stream *stream = uv->data;
   if (n > 0) {
@@ -194,7 +202,7 @@ static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *block) {
       if (declines(stream)) return;
       n = UV_ENOMEM;
     }
-    stream->read_status = (int)n;
+    stream->read_status = n == UV_EOF ? end_status(stream) : (int)n;
   }
   if (stream->reader != NULL && !stream->woken && settled(stream)) lw_stream_wake_reader(stream);
   if (stream->read_status != 0 || (stream->reader == NULL && lw_buffer_length(&stream->in) >= HIGH_WATER))

@@ -45,16 +45,20 @@ void lw_fan_release(lua_State *L, lw_Fan *fan, int futures) {
   }
 }
 
-void lw_fan_push_futures(lua_State *L, const lw_Fan *fan) {
+int lw_fan_push_futures(lua_State *L, const lw_Fan *fan) {
+  if (lua_touserdata(fan->L, LW_FAN) != fan) return 0;
   lua_pushvalue(fan->L, LW_FUTURES);
   if (fan->L != L) lua_xmove(fan->L, L, 1);
+  return 1;
 }
 
 void lw_fan_undo(lw_Loop *loop, lw_Task *task, void *on) {
   lua_State *L = loop->L;
+  lw_Fan *fan = on;
   (void)task;
-  lw_fan_push_futures(L, on);
-  lw_fan_release(L, on, lua_gettop(L));
+  fan->owner = NULL;
+  if (!lw_fan_push_futures(L, fan)) return; /* __gc will do it */
+  lw_fan_release(L, fan, lua_gettop(L));
   lua_pop(L, 1);
 }
 
@@ -96,7 +100,7 @@ uint32_t lw_check_list(lua_State *L, lw_Loop *loop) {
   int top = lua_gettop(L);
   lw_check_type(L, 1, LUA_TTABLE);
   n = luaL_len(L, 1);
-  if (!(n < INT32_MAX)) lw_argerror(L, 1, "too many entries");
+  if (n < 0 || n >= INT32_MAX) lw_argerror(L, 1, "list of awaitables expected, its length is out of range");
   for (i = 1; i <= n; i++) {
     lw_Kind kind;
     lua_geti(L, 1, i);

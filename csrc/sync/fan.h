@@ -37,8 +37,9 @@ void lw_fan_wake(lw_Loop *loop, lw_Fan *fan);
 /* Takes all nodes out of the lists; the table of futures is at the absolute index `futures`. */
 void lw_fan_release(lua_State *L, lw_Fan *fan, int futures);
 
-/* Pushes the table of futures of a fan whose task is parked. */
-void lw_fan_push_futures(lua_State *L, const lw_Fan *fan);
+/* Pushes the table of futures of a fan whose task is parked; 0 if that's frame is gone, since a script has closed its coroutine
+ * from outside. */
+int lw_fan_push_futures(lua_State *L, const lw_Fan *fan);
 
 /* For wait classes: releases the fan of a parked task. */
 void lw_fan_undo(lw_Loop *loop, lw_Task *task, void *on);

@@ -129,14 +129,18 @@ static void gather_pass_on(lua_State *L, lw_Loop *loop, lw_Link *link) {
   int top = lua_gettop(L);
   if (owner == NULL) return;
   luaL_checkstack(L, 6, NULL);
-  lw_fan_push_futures(L, fan);
+  if (!lw_fan_push_futures(L, fan)) {
+    lw_break_wait(L, loop, owner);
+    lw_interrupt(L, loop, owner, 0);
+    return;
+  }
   lw_push_anchored(L, loop, lw_task_node(owner)->slot);
   lw_note_get(L, loop, top + 2, "cancel_message");
   for (i = 1; i <= fan->count; i++) {
     lw_Future *child;
     lua_rawgeti(L, top + 1, i);
     child = lua_touserdata(L, -1);
-    if (!loop->cancelling_all || lw_future_node(child)->type != LW_TASK) lw_cancel_on(L, loop, child, top + 2);
+    lw_cancel_on(L, loop, child, top + 2);
     lua_settop(L, top + 3);
   }
   lua_settop(L, top);

@@ -81,7 +81,7 @@ static int semaphore_acquire(lua_State *L) {
  * taken. */
 static int semaphore_release(lua_State *L) {
   Semaphore *semaphore = lw_self(L);
-  if (semaphore->bound >= 0 && semaphore->value >= semaphore->bound)
+  if (semaphore->value >= (semaphore->bound >= 0 ? semaphore->bound : LUA_MAXINTEGER))
     return lw_error_raise(L, LW_VALUE_ERROR, "semaphore released too many times");
   give(lw_loop(L), semaphore);
   return 0;

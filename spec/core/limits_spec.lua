@@ -234,10 +234,10 @@ print(tasks[1]:cancelled(), tasks[#tasks]:cancelled())]]):format(count, count)
 
   it("tasks that wait for one another in a circle: a cancellation, an end of run, a deadlock", function()
     for _, way in ipairs({
-      "async.await(other())", "async.gather(other())", "async.wait_for(other(), 3600)", "async.shield(other())",
+      "async.await(other())", "async.gather(other())", "async.wait_for(other(), 0.05)", "async.shield(other())",
       "async.wait({ other() })", "async.gather({ other(), other() }, { return_exceptions = true })",
-      "async.task_group(function(tg) tg:create_task(other()) end)", "for _ in async.as_completed({ other() }) do end",
-      "async.timeout(3600, async.gather, other(), other())",
+      "for _ in async.as_completed({ other() }) do end",
+      "async.timeout(0.05, async.gather, other(), other())",
     }) do
       local source = ([[
 local function circle(size)
