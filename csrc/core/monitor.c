@@ -23,6 +23,7 @@ typedef struct lw_Monitor {
   uv_signal_t sigint; /* in the loop itself */
   int signals;
   struct sigaction before; /* what SIGINT did */
+  int first;               /* it was not libuv's handler already, for another loop */
 
   uint64_t limit;         /* the watchdog's, nanoseconds; 0: none */
   uint32_t steps;         /* the loop's count when the thread last looked, and since when it stands there */
@@ -187,9 +188,12 @@ static void init_handles(lw_Monitor *monitor) {
 }
 
 static void watch_sigint(lw_Loop *loop, lw_Monitor *monitor) {
+  struct sigaction installed;
   uv_signal_init(loop->uv, &monitor->sigint);
   monitor->sigint.data = loop;
   uv_signal_start(&monitor->sigint, on_sigint, SIGINT);
+  sigaction(SIGINT, NULL, &installed);
+  monitor->first = installed.sa_handler != monitor->before.sa_handler;
   uv_unref((uv_handle_t *)&monitor->sigint);
 }
 
@@ -211,8 +215,8 @@ void lw_monitor_start(lua_State *L, lw_Loop *loop, int signals, double watchdog)
     uv_loop_close(&monitor->uv);
     fail(L, monitor, err);
   }
-  init_handles(monitor);
   if (signals) watch_sigint(loop, monitor);
+  init_handles(monitor);
   loop->monitor = monitor;
   err = uv_thread_create(&monitor->thread, thread_main, monitor);
   monitor->running = err == 0;
@@ -231,13 +235,20 @@ void lw_monitor_stop(lw_Loop *loop) {
   monitor->running = 0;
 }
 
+/* libuv has set SIGINT to the default, unless another loop watches it still. */
+static void restore_sigint(const lw_Monitor *monitor) {
+  struct sigaction now;
+  sigaction(SIGINT, NULL, &now);
+  if (now.sa_handler == SIG_DFL) sigaction(SIGINT, &monitor->before, NULL);
+}
+
 void lw_monitor_free(lw_Loop *loop) {
   lw_Monitor *monitor = loop->monitor;
   if (monitor == NULL) return;
   loop->monitor = NULL;
   uv_loop_close(&monitor->uv);
   uv_mutex_destroy(&monitor->lock);
-  if (monitor->signals) sigaction(SIGINT, &monitor->before, NULL); /* libuv has set it to the default */
+  if (monitor->signals && monitor->first) restore_sigint(monitor);
   free(monitor);
 }
 

@@ -151,7 +151,7 @@ int lw_park(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind, void *
   task->on = on;
   if (LW_UNLIKELY(node->flags & (LW_CANCEL_NOW | LW_CANCEL_NEXT))) {
     node->flags &= (uint8_t)~(LW_CANCEL_NOW | LW_CANCEL_NEXT);
-    lw_interrupt(L, loop, task, 0);
+    lw_cancel_parked(L, loop, task);
   }
   return yield(L, loop, task);
 }

@@ -385,14 +385,29 @@ static void break_ring(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
   lw_interrupt(L, loop, task, index);
 }
 
-int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
-  uint32_t before = loop->interruptions;
-  lw_Link *link;
+static uint32_t begin_request(lw_Loop *loop) {
   if (++loop->cancellation == 0) loop->cancellation = 1;
-  if (!lw_cancel_on(L, loop, future, index)) return 0;
+  return loop->interruptions;
+}
+
+/* `before`: what begin_request returned. */
+static void end_request(lua_State *L, lw_Loop *loop, lw_Task *task, uint32_t before, int index) {
+  lw_Link *link;
   while ((link = lw_list_pop(&loop->passing_on)) != NULL) loop->pass_on(L, loop, link);
-  if (loop->interruptions == before) break_ring(L, loop, (lw_Task *)future, index);
+  if (loop->interruptions == before) break_ring(L, loop, task, index);
+}
+
+int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
+  uint32_t before = begin_request(loop);
+  if (!lw_cancel_on(L, loop, future, index)) return 0;
+  end_request(L, loop, (lw_Task *)future, before, index);
   return 1;
+}
+
+void lw_cancel_parked(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  uint32_t before = begin_request(loop);
+  lw_interrupt(L, loop, task, 0);
+  end_request(L, loop, task, before, 0);
 }
 
 void lw_cancel_all(lua_State *L, lw_Loop *loop) {

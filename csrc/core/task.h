@@ -37,6 +37,9 @@ lw_Future *lw_ensure_future(lua_State *L, lw_Loop *loop, int index);
  * or nil) above it, or 0. Returns 0 when it was done already. */
 int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index);
 
+/* Delivers a request that was made before the task parked. */
+void lw_cancel_parked(lua_State *L, lw_Loop *loop, lw_Task *task);
+
 /* Cancels all tasks, each by itself. */
 void lw_cancel_all(lua_State *L, lw_Loop *loop);
 

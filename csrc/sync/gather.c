@@ -117,7 +117,7 @@ static int gather_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
   lw_Fan *fan = on;
   (void)L, (void)task;
   fan->cancelled = 1;
-  if (fan->cancellation != loop->cancellation) lw_list_push(&loop->passing_on, &fan->link);
+  if (fan->cancellation != loop->cancellation && !lw_linked(&fan->link)) lw_list_push(&loop->passing_on, &fan->link);
   fan->cancellation = loop->cancellation; /* once is enough, and a ring of gathers has no end */
   return 1;
 }

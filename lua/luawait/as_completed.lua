@@ -31,9 +31,10 @@ local function futures_of(list)
   return futures
 end
 
---- for task in async.as_completed(list, opts?): the tasks and futures of a list of awaitables (what is neither becomes a task)
--- in the order in which they finish; task:result() has the results or raises the error. opts.timeout: seconds for all of
--- them, after which TimeoutError is raised; the rest goes on. After asyncio.as_completed.
+--- for task in async.as_completed(list, opts?): the tasks and futures of a list of awaitables (what is neither
+-- becomes a task) in the order in which they finish; task:result() has the results or raises the error.
+-- opts.timeout: seconds for all of them, after which TimeoutError is raised; the rest goes on. After
+-- asyncio.as_completed.
 local function as_completed(list, opts)
   if type(list) ~= "table" then check.fail(1, "as_completed", "table expected, got " .. type(list), 2) end
   check.options(opts, 2, "as_completed")

@@ -3,8 +3,8 @@ local core = require "luawait.core"
 
 local check = {}
 
---- Raises "bad argument #N to 'NAME' (COMPLAINT)" at the caller of the function that checks; `level` as for error, seen from
--- the caller of this (default: for a check in this file that the function calls).
+--- Raises "bad argument #N to 'NAME' (COMPLAINT)" at the caller of the function that checks; `level` as for error,
+-- seen from the caller of this (default: for a check in this file that the function calls).
 function check.fail(position, name, complaint, level)
   error(("bad argument #%d to '%s' (%s)"):format(position, name, complaint), (level or 3) + 1)
 end

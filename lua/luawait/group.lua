@@ -55,7 +55,8 @@ local function task_done(self, task)
   if self.unfinished == 0 and self.empty and not self.empty:done() then self.empty:set_result() end
 end
 
---- Creates a task in the group; options as for async.create_task. RuntimeError when the group has ended or is being cancelled.
+--- Creates a task in the group; options as for async.create_task. RuntimeError when the group has ended or is being
+-- cancelled.
 -- @return Task
 function TaskGroup:create_task(awaitable, opts)
   check.awaitable(awaitable, 1, "create_task")
@@ -135,9 +136,9 @@ local function finish(self, ok, ...)
   leave(self, (...))
 end
 
---- task_group(fn): runs fn(group) in this task, then waits for the group's tasks; returns what fn returned. The first failure
--- of a task cancels the others and interrupts fn; then ExceptionGroup is raised, with all errors in `errors`, in the order in
--- which they came, that of fn last.
+--- task_group(fn): runs fn(group) in this task, then waits for the group's tasks; returns what fn returned. The
+-- first failure of a task cancels the others and interrupts fn; then ExceptionGroup is raised, with all errors in
+-- `errors`, in the order in which they came, that of fn last.
 function group.task_group(fn)
   check.callable(fn, 1, "task_group")
   local self = group.TaskGroup()

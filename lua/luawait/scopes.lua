@@ -5,10 +5,10 @@ local await = require "luawait.await"
 
 local scopes = {}
 
---- timeout(delay): a scope with a deadline `delay` seconds from now (nil: none), to be held in a <close> variable; leaving it
--- after the deadline raises TimeoutError. timeout(delay, fn, ...): runs fn(...) in this task in such a scope, and returns its
--- results. When the deadline comes, the wait that the task is in is cancelled; what had completed by then is kept.
--- After asyncio.timeout.
+--- timeout(delay): a scope with a deadline `delay` seconds from now (nil: none), to be held in a <close> variable;
+-- leaving it after the deadline raises TimeoutError. timeout(delay, fn, ...): runs fn(...) in this task in such a
+-- scope, and returns its results. When the deadline comes, the wait that the task is in is cancelled; what had
+-- completed by then is kept. After asyncio.timeout.
 function scopes.timeout(delay, fn, ...)
   check.seconds(delay, 1, "timeout")
   if fn == nil then return core.timeout_scope(delay) end
@@ -37,9 +37,10 @@ local function no_time_left(awaitable)
   return awaitable:result()
 end
 
---- Waits for an awaitable, at most `timeout` seconds (nil: for ever). After that a task or future is cancelled, and when it has
--- ended TimeoutError is raised; a Coroutine or function runs in this task, whose wait is cancelled. A result that has arrived
--- wins over the deadline. With a timeout of 0 or less a Coroutine or function is not started. After asyncio.wait_for.
+--- Waits for an awaitable, at most `timeout` seconds (nil: for ever). After that a task or future is cancelled, and
+-- when it has ended TimeoutError is raised; a Coroutine or function runs in this task, whose wait is cancelled. A
+-- result that has arrived wins over the deadline. With a timeout of 0 or less a Coroutine or function is not
+-- started. After asyncio.wait_for.
 function scopes.wait_for(awaitable, timeout)
   check.awaitable(awaitable, 1, "wait_for")
   check.seconds(timeout, 2, "wait_for")
