@@ -110,23 +110,19 @@ lw_Task *lw_waiter(lua_State *L, lw_Loop *loop) {
 
 /* ---- waiting ---- */
 
-/* Continues the function that parked. Only the loop may come here; a script that got hold of the task's coroutine and
- * resumes it is told so, and the wait goes on. */
-static int park_end(lua_State *L, int status, lua_KContext context) {
-  lw_Task *task = (lw_Task *)context;
-  lw_Loop *loop = lw_loop(L);
-  lw_Node *node;
-  const lw_WaitClass *class;
-  uint8_t flags;
-  (void)status;
-  if (LW_UNLIKELY(task != loop->current || (L != task->co && L != loop->bridged))) {
-    if (task->top < UINT16_MAX) lua_settop(L, task->top); /* without what the stranger has passed */
-    lua_pushliteral(L, "RuntimeError: this coroutine is a task's, only the event loop may resume it");
-    return lua_yieldk(L, 1, context, park_end);
-  }
-  node = lw_task_node(task);
-  class = loop->waits[node->wait];
-  flags = node->flags;
+/* Only the loop may resume a coroutine that waits. A script that got hold of it is told so, what it has passed is dropped, and
+ * the wait goes on. */
+static int stranger(lua_State *L, const lw_Task *task, lua_KContext context, lua_KFunction k) {
+  if (task != NULL && task->top < UINT16_MAX) lua_settop(L, task->top);
+  lua_pushliteral(L, "RuntimeError: this coroutine waits in a task, only the event loop may resume it");
+  return lua_yieldk(L, 1, context, k);
+}
+
+/* The wait of the running task, in whose frame this is, has ended. */
+static int end_of_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  lw_Node *node = lw_task_node(task);
+  const lw_WaitClass *class = loop->waits[node->wait];
+  uint8_t flags = node->flags;
   node->flags = (uint8_t)(flags & ~(LW_CANCEL_NOW | LW_GRANTED | LW_TIMED_OUT));
   if (LW_UNLIKELY(flags & LW_CANCEL_NOW)) {
     node->flags = (uint8_t)((node->flags & ~LW_CANCEL_NEXT) | LW_SWALLOWED);
@@ -137,11 +133,30 @@ static int park_end(lua_State *L, int status, lua_KContext context) {
   return class->resumed(L, task, task->on, flags & LW_TIMED_OUT ? LW_TIMEOUT : LW_WOKEN);
 }
 
+/* Continue the function that parked: in the task's own coroutine (the context is the loop), ... */
+static int park_end(lua_State *L, int status, lua_KContext context) {
+  lw_Loop *loop = (lw_Loop *)context;
+  lw_Task *task = loop->current;
+  (void)status;
+  if (LW_UNLIKELY(task == NULL || task->co != L)) return stranger(L, lw_task_of(L, loop, L), context, park_end);
+  return end_of_wait(L, loop, task);
+}
+
+/* ... or in one of the user's that is bridged to it (the context is the task). */
+static int bridged_park_end(lua_State *L, int status, lua_KContext context) {
+  lw_Loop *loop = lw_loop(L);
+  lw_Task *task = (lw_Task *)context;
+  (void)status;
+  if (LW_UNLIKELY(task != loop->current || L != loop->bridged)) return stranger(L, task, context, bridged_park_end);
+  return end_of_wait(L, loop, task);
+}
+
 static int yield(lua_State *L, lw_Loop *loop, lw_Task *task) {
   int top = lua_gettop(L);
   task->top = top < UINT16_MAX ? (uint16_t)top : UINT16_MAX;
-  if (LW_UNLIKELY(L != task->co)) loop->passing = 1;
-  return lua_yieldk(L, 0, (lua_KContext)task, park_end);
+  if (LW_LIKELY(L == task->co)) return lua_yieldk(L, 0, (lua_KContext)loop, park_end);
+  loop->passing = 1;
+  return lua_yieldk(L, 0, (lua_KContext)task, bridged_park_end);
 }
 
 int lw_park(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind, void *on) {

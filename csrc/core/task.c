@@ -189,13 +189,13 @@ static void start(lua_State *L, lw_Loop *loop, lw_Task *task) {
   }
 }
 
-/* The next one's coroutine is cold, most often. */
+/* The coroutine of the next in the queue is cold, most often, and so is the task behind that. */
 static void prefetch_next(const lw_Loop *loop) {
   const lw_Link *link = loop->ready.first;
-  if (link != NULL) {
-    const lw_Task *next = (const lw_Task *)(const void *)link;
-    if (next->future.timed.node.type == LW_TASK) LW_PREFETCH(next->co);
-  }
+  const lw_Task *next = (const lw_Task *)(const void *)link;
+  if (link == NULL || next->future.timed.node.type != LW_TASK) return;
+  LW_PREFETCH(next->co);
+  LW_PREFETCH(link->next);
 }
 
 static void task_run(lw_Loop *loop, lw_Node *node) {
@@ -568,6 +568,20 @@ void lw_push_all_tasks(lua_State *L, lw_Loop *loop) {
   }
   lua_replace(L, anchors - 1);
   lua_settop(L, anchors - 1);
+}
+
+lw_Task *lw_task_of(lua_State *L, lw_Loop *loop, const lua_State *co) {
+  lw_Task *found = NULL;
+  uint32_t slot;
+  luaL_checkstack(L, 4, NULL);
+  for (slot = 1; found == NULL && slot <= loop->slots; slot++) {
+    lw_Task *task;
+    lw_push_anchored(L, loop, slot);
+    task = lw_to_task(L, loop, -1);
+    if (task != NULL && task->co == co) found = task;
+    lua_pop(L, 1);
+  }
+  return found;
 }
 
 /* ---- Lua-visible ---- */

@@ -13,11 +13,14 @@ struct lw_Task {
   void *on;      /* what it is parked on; the meaning is its wait class's */
   uint32_t id;   /* for its default name, and the order of all_tasks() */
   uint16_t cancelling; /* requests to cancel it, less those taken back; no more than UINT16_MAX are counted */
-  uint16_t top;        /* of its stack when it parked: see park_end */
+  uint16_t top;        /* of its stack when it parked: see stranger in core/park.c */
 };
 
 static inline lw_Node *lw_task_node(lw_Task *task) { return &task->future.timed.node; }
 static inline lw_Task *lw_node_task(lw_Node *node) { return LW_CONTAINER(node, lw_Task, future.timed.node); }
+
+/* The unfinished task that this is the coroutine of, or NULL. Slow: looks at them all. */
+lw_Task *lw_task_of(lua_State *L, lw_Loop *loop, const lua_State *co);
 
 /* Raises an argument error unless the value at `arg` is awaitable. */
 void lw_check_awaitable(lua_State *L, lw_Loop *loop, int arg);

@@ -21,9 +21,8 @@ static void give(lw_Loop *loop, Semaphore *semaphore) {
 }
 
 static int acquire_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
-  (void)task, (void)on, (void)wake;
-  lua_settop(L, 1);
-  return 1;
+  (void)L, (void)task, (void)on, (void)wake;
+  return 1; /* the semaphore, all that acquire has left on the stack */
 }
 
 static int acquire_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
