@@ -114,7 +114,7 @@ lw_Task *lw_waiter(lua_State *L, lw_Loop *loop) {
  * the wait goes on. */
 static int stranger(lua_State *L, const lw_Task *task, lua_KContext context, lua_KFunction k) {
   if (task != NULL && task->top < UINT16_MAX) lua_settop(L, task->top);
-  lua_pushliteral(L, "RuntimeError: this coroutine waits in a task, only the event loop may resume it");
+  lua_pushliteral(L, "RuntimeError: this coroutine is a task's, only the event loop may resume it");
   return lua_yieldk(L, 1, context, k);
 }
 

@@ -104,6 +104,7 @@ static void finish(lua_State *L, lw_Loop *loop, lw_Task *task, int count, int st
   lw_State end = LW_DONE;
   int index = lua_gettop(L);
   if (LW_UNLIKELY(status != LUA_OK)) {
+    loop->failed = 0;
     if (first) keep_coroutine(L, loop); /* a dead one: not for the pool */
     end = take_error(L, loop, task, index);
   } else {
