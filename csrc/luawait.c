@@ -24,15 +24,15 @@
 #define LUAWAIT_API
 #endif
 
-/* The registry holds the module's table under the address of this: a Lua state has one loop, and its classes are made once,
- * also when package.loaded was cleared in between. */
+/* The registry holds the module's table under the address of this: a Lua state has one loop, and its classes are made
+ * once, also when package.loaded was cleared in between. */
 static const char MODULE = 0;
 
 LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
   static void (*const openers[])(lua_State *, int, lw_Loop *) = {
-      lw_open_failure, lw_open_future, lw_open_task,   lw_open_handle, lw_open_timers, lw_open_coroutine, lw_open_scope,
-      lw_open_runner,  lw_open_gather, lw_open_wait,   lw_open_shield, lw_open_event,  lw_open_lock,
-      lw_open_semaphore};
+      lw_open_failure,   lw_open_future, lw_open_task,   lw_open_handle,   lw_open_timers,
+      lw_open_coroutine, lw_open_scope,  lw_open_runner, lw_open_gather,   lw_open_wait,
+      lw_open_shield,    lw_open_event,  lw_open_lock,   lw_open_semaphore};
   lw_Loop *loop;
   int loop_index;
   size_t i;

@@ -16,7 +16,7 @@ typedef struct lw_List {
   lw_Link *first; /* the last one is first->prev */
 } lw_List;
 
-#define LW_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define LW_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline int lw_linked(const lw_Link *link) { return link->next != NULL; }
 

@@ -66,8 +66,9 @@ void *lw_self(lua_State *L) {
   }
   lua_getfield(L, lua_upvalueindex(2), "__name");
   lua_insert(L, 1); /* where it is no argument to be complained about */
-  lw_argerror(L, 1, lua_pushfstring(L, "%s expected, got %s", lua_tostring(L, 1),
-                                    lua_gettop(L) > 1 ? lw_type_name(L, 2) : "no value"));
+  lw_argerror(L, 1,
+              lua_pushfstring(L, "%s expected, got %s", lua_tostring(L, 1),
+                              lua_gettop(L) > 1 ? lw_type_name(L, 2) : "no value"));
   return NULL;
 }
 
@@ -175,8 +176,9 @@ int lw_option(lua_State *L, int arg, const char *key, int type) {
   }
   got = lua_getfield(L, arg, key);
   if (got != LUA_TNIL && got != type)
-    lw_argerror(L, arg, lua_pushfstring(L, "option '%s': %s expected, got %s", key, lua_typename(L, type),
-                                          luaL_typename(L, -1)));
+    lw_argerror(
+        L, arg,
+        lua_pushfstring(L, "option '%s': %s expected, got %s", key, lua_typename(L, type), luaL_typename(L, -1)));
   return got;
 }
 

@@ -30,8 +30,8 @@ void lw_add_methods(lua_State *L, int loop, const luaL_Reg *methods);
 /* Adds a function that makes objects of the class whose metatable is on the top, to the table below that. */
 void lw_add_constructor(lua_State *L, int loop, const char *name, lua_CFunction fn);
 
-/* Puts the table of methods of the class whose metatable is on the top into the table below that, as `key`: the Lua side of
- * the module adds to it. */
+/* Puts the table of methods of the class whose metatable is on the top into the table below that, as `key`: the Lua
+ * side of the module adds to it. */
 void lw_export_methods(lua_State *L, const char *key);
 
 /* As luaL_setfuncs with the loop as upvalue, into the table on the top. */
@@ -43,7 +43,8 @@ void *lw_test(lua_State *L, int arg, const void *metatable);
 /* `self` of a method: argument 1, an object of the class in upvalue 2; an argument error otherwise. */
 void *lw_self(lua_State *L);
 
-/* As luaL_argerror and its kin, but the function always goes by its short name ('sleep'), also when it was called by pcall. */
+/* As luaL_argerror and its kin, but the function always goes by its short name ('sleep'), also when it was called by
+ * pcall. */
 int lw_argerror(lua_State *L, int arg, const char *complaint);
 int lw_typeerror(lua_State *L, int arg, const char *expected);
 const char *lw_type_name(lua_State *L, int arg); /* may leave it on the stack */
@@ -53,14 +54,15 @@ lua_Number lw_check_number(lua_State *L, int arg);
 lua_Integer lw_check_integer(lua_State *L, int arg);
 const char *lw_check_string(lua_State *L, int arg, size_t *length);
 
-/* Pops a function; pushes its name in the loaded modules, as "table.sort". Returns 0, and pushes nothing, if it is in none. */
+/* Pops a function; pushes its name in the loaded modules, as "table.sort". Returns 0, and pushes nothing, if it is in
+ * none. */
 int lw_push_global_name(lua_State *L);
 
 /* The optional table of options at `arg`: an argument error for anything but nil and tables. */
 int lw_has_options(lua_State *L, int arg);
 
-/* Pushes what the options at `arg` hold under `key` (nil without options) and returns its type; an argument error when it
- * is neither nil nor of the Lua type `type`. */
+/* Pushes what the options at `arg` hold under `key` (nil without options) and returns its type; an argument error when
+ * it is neither nil nor of the Lua type `type`. */
 int lw_option(lua_State *L, int arg, const char *key, int type);
 
 /* Pushes "name@file.lua:12" for the function at `index`; `name` may be NULL. */

@@ -86,8 +86,9 @@ static int resume_bridged(lua_State *L, lw_Loop *loop, lua_State *co, int nargs,
 static int wrap_end(lua_State *L, int status, lua_KContext context);
 static int resume_end(lua_State *L, int status, lua_KContext context);
 
-/* Moves `count` results of `co` here, in front of what the function returns; or passes a wait on towards the task, and comes
- * back through `k` when that is over. Returns the number of results, or -1 for an error, which is then on the top. */
+/* Moves `count` results of `co` here, in front of what the function returns; or passes a wait on towards the task, and
+ * comes back through `k` when that is over. Returns the number of results, or -1 for an error, which is then on the
+ * top. */
 static int step(lua_State *L, lua_State *co, int nargs, lua_KFunction k) {
   lw_Loop *loop = lw_loop(L);
   int count, status = resume_bridged(L, loop, co, nargs, &count);

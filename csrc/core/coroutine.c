@@ -5,8 +5,9 @@
 #include "base/error.h"
 #include "core/park.h"
 
-/* A Coroutine is a userdata without a block: user value 1 is the function, the others are the arguments. Whether it was used
- * is told by its metatable, so that only an unused one has a finalizer (which complains) and none costs more memory. */
+/* A Coroutine is a userdata without a block: user value 1 is the function, the others are the arguments. Whether it was
+ * used is told by its metatable, so that only an unused one has a finalizer (which complains) and none costs more
+ * memory. */
 enum { FUNCTION = 1 };
 
 lw_Kind lw_kind(lua_State *L, const lw_Loop *loop, int index) {
@@ -93,11 +94,13 @@ void lw_push_task_body(lua_State *L, lw_Loop *loop, int index, lw_Kind kind) {
 const char *lw_not_awaitable(lua_State *L, lw_Loop *loop, int index) {
   if (LW_LIKELY(lw_kind(L, loop, index) != LW_IS_NOTHING)) return NULL;
   if (lua_isnoneornil(L, index))
-    return lua_pushfstring(L, "awaitable expected, got %s: the function that was called has waited already and returned "
-                              "nothing; call it without await, or pass the function itself",
+    return lua_pushfstring(L,
+                           "awaitable expected, got %s: the function that was called has waited already and returned "
+                           "nothing; call it without await, or pass the function itself",
                            luaL_typename(L, index));
-  return lua_pushfstring(L, "awaitable expected, got %s: pass a task, a future, a function or what an async function "
-                            "returns (a plain function that waits returns its results itself)",
+  return lua_pushfstring(L,
+                         "awaitable expected, got %s: pass a task, a future, a function or what an async function "
+                         "returns (a plain function that waits returns its results itself)",
                          lw_type_name(L, index));
 }
 
@@ -146,8 +149,8 @@ static int await_future(lua_State *L) {
   return lw_park(L, loop, task, LW_WAIT_AWAIT, future);
 }
 
-/* begin(x): the function to call, and its arguments, for awaiting x. That call is made by Lua code (async.await), as a tail
- * call, so that awaits can nest as deep as Lua calls can: a call made here would cost C stack. */
+/* begin(x): the function to call, and its arguments, for awaiting x. That call is made by Lua code (async.await), as a
+ * tail call, so that awaits can nest as deep as Lua calls can: a call made here would cost C stack. */
 static int await_begin(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   luaL_checkstack(L, 4, NULL);
@@ -212,8 +215,8 @@ static int call_async(lua_State *L) {
   return 1;
 }
 
-/* async(fn): an async function. Calling it does not run fn: it returns a Coroutine, which async.await, gather, create_task and
- * the like run once. */
+/* async(fn): an async function. Calling it does not run fn: it returns a Coroutine, which async.await, gather,
+ * create_task and the like run once. */
 static int new_async(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   if (!lw_callable(L, 1)) lw_typeerror(L, 1, "function");
@@ -273,8 +276,9 @@ void lw_open_coroutine(lua_State *L, int loop_index, lw_Loop *loop) {
   static const lw_WaitClass await_class = {await_resumed, await_cancel, NULL, lw_describe_await, await_undo};
   static const luaL_Reg unused[] = {{"__tostring", coroutine_tostring}, {"__gc", coroutine_gc}, {NULL, NULL}};
   static const luaL_Reg used[] = {{"__tostring", coroutine_tostring}, {NULL, NULL}};
-  static const luaL_Reg funcs[] = {{"async", new_async},     {"define_await", define_await}, {"not_awaitable", not_awaitable},
-                                   {"is_future", is_future}, {"discard", discard},           {NULL, NULL}};
+  static const luaL_Reg funcs[] = {
+      {"async", new_async},     {"define_await", define_await}, {"not_awaitable", not_awaitable},
+      {"is_future", is_future}, {"discard", discard},           {NULL, NULL}};
   loop->waits[LW_WAIT_AWAIT] = &await_class;
   lw_class(L, loop_index, "Coroutine", NULL, unused);
   lw_set_metatable_ref(L, loop, LW_REF_COROUTINE);

@@ -1,5 +1,5 @@
-/* Coroutines as asyncio means them: what calling an async function returns. A function and its arguments, not started, to be
- * awaited (a call in the awaiting task) or made a task, once. */
+/* Coroutines as asyncio means them: what calling an async function returns. A function and its arguments, not started,
+ * to be awaited (a call in the awaiting task) or made a task, once. */
 #ifndef LUAWAIT_CORE_COROUTINE_H
 #define LUAWAIT_CORE_COROUTINE_H
 
@@ -11,7 +11,7 @@ typedef enum lw_Kind {
   LW_IS_FUNCTION,
   LW_IS_FUTURE, /* or a task */
   LW_IS_COROUTINE,
-  LW_IS_USED, /* a Coroutine that was awaited or made a task before */
+  LW_IS_USED,  /* a Coroutine that was awaited or made a task before */
   LW_IS_OBJECT /* with __await */
 } lw_Kind;
 
@@ -23,7 +23,8 @@ void lw_check_unused(lua_State *L, lw_Loop *loop, int index);
 /* The unused Coroutine at the absolute index `index` is used from now on. */
 void lw_use_coroutine(lua_State *L, lw_Loop *loop, int index);
 
-/* Pushes what a task for the awaitable at the absolute index `index` runs: a function without arguments or a Coroutine. */
+/* Pushes what a task for the awaitable at the absolute index `index` runs: a function without arguments or a Coroutine.
+ */
 void lw_push_task_body(lua_State *L, lw_Loop *loop, int index, lw_Kind kind);
 
 /* Pushes the function of such a body, at absolute index `index`, and its arguments; returns their number. */

@@ -1,5 +1,5 @@
-/* A failed result: the error, and where it was raised. What gather puts into a slot with return_exceptions, and what a failed
- * future holds, so that one nobody asks for can be reported when it is collected or when the loop ends. */
+/* A failed result: the error, and where it was raised. What gather puts into a slot with return_exceptions, and what a
+ * failed future holds, so that one nobody asks for can be reported when it is collected or when the loop ends. */
 #ifndef LUAWAIT_CORE_FAILURE_H
 #define LUAWAIT_CORE_FAILURE_H
 

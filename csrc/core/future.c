@@ -184,8 +184,8 @@ static int future_result(lua_State *L) {
   return lw_future_push_results(L, lw_loop(L), 1, future);
 }
 
-/* future:exception(): its error, or nil if it has a result. Raises CancelledError of a cancelled one, InvalidStateError while
- * it is not done. */
+/* future:exception(): its error, or nil if it has a result. Raises CancelledError of a cancelled one, InvalidStateError
+ * while it is not done. */
 static int future_exception(lua_State *L) {
   lw_Future *future = finished_self(L);
   if (state(future) == LW_DONE) {
@@ -218,8 +218,8 @@ static int future_set_exception(lua_State *L) {
   return 0;
 }
 
-/* future:cancel(msg?): cancels it, true; false if it was done. For a task: makes the wait it is in, or its next one, raise
- * CancelledError(msg); one that awaits another task, a future or a gather cancels that. */
+/* future:cancel(msg?): cancels it, true; false if it was done. For a task: makes the wait it is in, or its next one,
+ * raise CancelledError(msg); one that awaits another task, a future or a gather cancels that. */
 static int future_cancel(lua_State *L) {
   lw_Future *future = lw_self(L);
   if (!lua_isnoneornil(L, 2)) lw_check_string(L, 2, NULL);

@@ -6,9 +6,9 @@
 
 /* Flags of a future; the higher ones are a task's. */
 enum {
-  LW_ONE = 1,       /* the user value holds the one result */
-  LW_PACKED = 2,    /* ... a table of results with n; without either there is no result */
-  LW_RETRIEVED = 4, /* a failure need not be reported */
+  LW_ONE = 1,          /* the user value holds the one result */
+  LW_PACKED = 2,       /* ... a table of results with n; without either there is no result */
+  LW_RETRIEVED = 4,    /* a failure need not be reported */
   LW_CANCEL_NOW = 8,   /* the wait that the task is in, or its next one, raises CancelledError */
   LW_CANCEL_NEXT = 16, /* only its next one does: the wait it is in has been granted already */
   LW_GRANTED = 32,     /* what the task waited for has happened, and what was handed over is its */
@@ -32,8 +32,8 @@ lw_Future *lw_to_future(lua_State *L, const lw_Loop *loop, int index);
 /* Pushes a new pending Future. */
 lw_Future *lw_future_new(lua_State *L, lw_Loop *loop);
 
-/* Sets the `count` values on the top as results of the future at absolute index `index` (pops them), without finishing it.
- * May raise a memory error; the future is then as before. */
+/* Sets the `count` values on the top as results of the future at absolute index `index` (pops them), without finishing
+ * it. May raise a memory error; the future is then as before. */
 void lw_future_set_results(lua_State *L, int index, lw_Future *future, int count);
 
 /* Pops a traceback (a string or nil) and below it an error, and makes them the failure of the future at absolute index

@@ -109,8 +109,8 @@ static void check_function(lua_State *L, int arg) {
   if (!lw_callable(L, arg)) lw_typeerror(L, arg, "function");
 }
 
-/* async.call_soon(fn, ...): the loop calls fn(...) at its next turn, outside any task, in the order of the calls. Returns a
- * Handle. After asyncio's loop.call_soon. */
+/* async.call_soon(fn, ...): the loop calls fn(...) at its next turn, outside any task, in the order of the calls.
+ * Returns a Handle. After asyncio's loop.call_soon. */
 static int call_soon(lua_State *L) {
   lw_Loop *loop = lw_running_loop(L);
   lw_Handle *handle;

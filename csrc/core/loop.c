@@ -216,8 +216,8 @@ static void on_timer(uv_timer_t *timer) {
   }
 }
 
-/* Sets the uv_timer for the earliest deadline, rounded up to the next millisecond: so many sleeps share one wake-up, and
- * none ends early. */
+/* Sets the uv_timer for the earliest deadline, rounded up to the next millisecond: so many sleeps share one wake-up,
+ * and none ends early. */
 static void arm(lw_Loop *loop) {
   uint64_t due;
   if (loop->timers.count == 0) {
@@ -257,8 +257,8 @@ static int drain(lua_State *L) {
   return 0;
 }
 
-/* Pops the error. Where it cut a step short, that step pays; where not even that was reached (no memory, or a hook of the
- * user's on this state raised), the run does. */
+/* Pops the error. Where it cut a step short, that step pays; where not even that was reached (no memory, or a hook of
+ * the user's on this state raised), the run does. */
 static void turn_failed(lua_State *L, lw_Loop *loop) {
   if (loop->stepping != NULL) {
     loop->classes[loop->stepping->type].abort(loop, loop->stepping);

@@ -1,7 +1,8 @@
 /* The event loop of a Lua state: a uv_loop, the ready queue, and what anchors the living.
  *
  * How a wait becomes a wake-up: whatever ends a wait (a timer, a finished future, a read) puts the node that waits into
- * the ready queue; prepare and check callbacks of libuv drain the queue in turn order; draining runs each node's class. */
+ * the ready queue; prepare and check callbacks of libuv drain the queue in turn order; draining runs each node's class.
+ */
 #ifndef LUAWAIT_CORE_LOOP_H
 #define LUAWAIT_CORE_LOOP_H
 
@@ -19,11 +20,11 @@ typedef struct lw_Task lw_Task;
 
 /* What a node is part of; the index of its lw_NodeClass. */
 typedef enum lw_NodeType {
-  LW_TASK,    /* a task: core/task.h */
-  LW_FUTURE,  /* a plain future: never queued, never timed */
-  LW_HANDLE,  /* a callback of call_soon, call_later, add_done_callback: core/handle.h */
-  LW_SCOPE,   /* a timeout scope: core/scope.h */
-  LW_CHILD,   /* one of the futures that a fan watches: core/fan.h */
+  LW_TASK,   /* a task: core/task.h */
+  LW_FUTURE, /* a plain future: never queued, never timed */
+  LW_HANDLE, /* a callback of call_soon, call_later, add_done_callback: core/handle.h */
+  LW_SCOPE,  /* a timeout scope: core/scope.h */
+  LW_CHILD,  /* one of the futures that a fan watches: core/fan.h */
   LW_NODE_TYPES
 } lw_NodeType;
 
@@ -64,16 +65,16 @@ typedef struct lw_NodeClass {
 
 /* References into the registry. */
 typedef enum lw_Ref {
-  LW_REF_ANCHORS,  /* slot -> task or handle that the loop keeps alive; free slots hold the next free one */
-  LW_REF_POOL,     /* lua_States of tasks that ended well, to be used again */
-  LW_REF_NOTES,    /* task or future -> table of what few of them have (name, traceback, ...); weak keys */
-  LW_REF_FAILURES, /* failures nobody has retrieved -> their order; weak keys */
-  LW_REF_TRACEBACKS, /* coroutine -> traceback of the error that is on its way out of it; weak keys */
-  LW_REF_NAMES,    /* function -> the name by which its async function was first called; weak keys */
-  LW_REF_HANDLER,  /* the exception handler of this run, or nil */
+  LW_REF_ANCHORS,         /* slot -> task or handle that the loop keeps alive; free slots hold the next free one */
+  LW_REF_POOL,            /* lua_States of tasks that ended well, to be used again */
+  LW_REF_NOTES,           /* task or future -> table of what few of them have (name, traceback, ...); weak keys */
+  LW_REF_FAILURES,        /* failures nobody has retrieved -> their order; weak keys */
+  LW_REF_TRACEBACKS,      /* coroutine -> traceback of the error that is on its way out of it; weak keys */
+  LW_REF_NAMES,           /* function -> the name by which its async function was first called; weak keys */
+  LW_REF_HANDLER,         /* the exception handler of this run, or nil */
   LW_REF_DEFAULT_HANDLER, /* the one that was set outside a run, or nil */
-  LW_REF_AWAIT,    /* async.await */
-  LW_REF_TASK,     /* metatables */
+  LW_REF_AWAIT,           /* async.await */
+  LW_REF_TASK,            /* metatables */
   LW_REF_FUTURE,
   LW_REF_COROUTINE,
   LW_REF_USED_COROUTINE,
@@ -97,7 +98,7 @@ struct lw_WaitClass;
 struct lw_Monitor;
 
 struct lw_Loop {
-  uv_loop_t *uv;        /* apart, since it must outlive the loop's userdata when the state is closed from inside a run */
+  uv_loop_t *uv; /* apart, since it must outlive the loop's userdata when the state is closed from inside a run */
   uv_prepare_t prepare; /* drains before a poll */
   uv_check_t check;     /* drains after it */
   uv_idle_t idle;       /* active while the ready queue is not empty: keeps the poll from blocking */
@@ -117,8 +118,8 @@ struct lw_Loop {
   int draining;
   uint32_t last_ending; /* while tasks are being ended: the id up to which, 0 at other times */
   uint32_t ending;      /* and how many of these are left; with the last one the loop stops */
-  uint32_t failures; /* made so far: the order of the reports */
-  lua_State *bridged; /* the user's coroutine that std.coroutine is resuming, if a wait in it can reach the task */
+  uint32_t failures;    /* made so far: the order of the reports */
+  lua_State *bridged;   /* the user's coroutine that std.coroutine is resuming, if a wait in it can reach the task */
 
   uint32_t last_id;    /* of the newest task */
   uint32_t slots;      /* size of the anchor table */
@@ -127,23 +128,23 @@ struct lw_Loop {
   lua_State *pool[LW_POOL_SIZE];
   int pooled;
 
-  lw_Task *main;        /* the task that run() waits for */
-  int stop;             /* lw_Stop: why uv_run shall end, or 0 */
-  int interrupts;       /* SIGINTs that the loop has seen in this run */
-  _Atomic(int) sigints; /* and that the monitor has */
-  int debug;            /* opts.debug */
-  int quiet;            /* closing for nobody: a Runner was dropped open */
-  double slow_callback; /* seconds */
+  lw_Task *main;                /* the task that run() waits for */
+  int stop;                     /* lw_Stop: why uv_run shall end, or 0 */
+  int interrupts;               /* SIGINTs that the loop has seen in this run */
+  _Atomic(int) sigints;         /* and that the monitor has */
+  int debug;                    /* opts.debug */
+  int quiet;                    /* closing for nobody: a Runner was dropped open */
+  double slow_callback;         /* seconds */
   uint64_t step_wall, step_cpu; /* in debug mode: when the step began */
 
-  struct lw_Monitor *monitor;       /* helper thread for the watchdog and for the second SIGINT, or NULL */
-  _Atomic(lua_State *) active;      /* what that thread may set a hook on: the state in which user code runs now */
-  _Atomic(uint32_t) steps;          /* counts turns, so that it can tell whether the loop moves */
-  _Atomic(int) pause;               /* it asks the loop to wait for it before the next step */
+  struct lw_Monitor *monitor;  /* helper thread for the watchdog and for the second SIGINT, or NULL */
+  _Atomic(lua_State *) active; /* what that thread may set a hook on: the state in which user code runs now */
+  _Atomic(uint32_t) steps;     /* counts turns, so that it can tell whether the loop moves */
+  _Atomic(int) pause;          /* it asks the loop to wait for it before the next step */
 
   lw_NodeClass classes[LW_NODE_TYPES];
   const struct lw_WaitClass *waits[LW_WAIT_CLASSES];
-  lw_List passing_on;     /* what lw_cancel has still to pass the request on to: a list of sync/fan's */
+  lw_List passing_on; /* what lw_cancel has still to pass the request on to: a list of sync/fan's */
   void (*pass_on)(lua_State *L, lw_Loop *loop, lw_Link *link);
   uint32_t cancellation;  /* counts calls of lw_cancel */
   int cancelling_all;     /* each task has its own call, so that none has to be passed on to another */
@@ -198,7 +199,8 @@ void lw_loop_turn(lw_Loop *loop);
 static inline void lw_begin_step(lw_Loop *loop, lua_State *L);
 static inline void lw_end_step(lw_Loop *loop);
 
-/* Hands a report to the exception handler: pops a table {message=, error=, ...}. Never raises (but for want of memory). */
+/* Hands a report to the exception handler: pops a table {message=, error=, ...}. Never raises (but for want of memory).
+ */
 void lw_report(lua_State *L, lw_Loop *loop);
 
 /* Message handler for lua_pcall: leaves the error value as it is, and keeps the traceback aside for the coroutine. */

@@ -25,8 +25,8 @@ typedef struct lw_Monitor {
   struct sigaction before; /* what SIGINT did */
   int first;               /* it was not libuv's handler already, for another loop */
 
-  uint64_t limit;         /* the watchdog's, nanoseconds; 0: none */
-  uint32_t steps;         /* the loop's count when the thread last looked, and since when it stands there */
+  uint64_t limit; /* the watchdog's, nanoseconds; 0: none */
+  uint32_t steps; /* the loop's count when the thread last looked, and since when it stands there */
   _Atomic(uint64_t) since;
   int warned; /* this step: 0 not yet, 1 the hook is set, 2 it has not come to run, and that was said too */
   _Atomic(int) shown;
@@ -111,8 +111,10 @@ static void say_blocked(lw_Monitor *monitor, uint64_t now) {
   if (atomic_load(&loop->active) != NULL && loop->current != NULL) id = loop->current->id;
   atomic_store(&loop->pause, 0);
   uv_mutex_unlock(&monitor->lock);
-  snprintf(line, sizeof line, "luawait: Task-%u holds the loop for %.1f s, in a C function: its Lua stack follows when that "
-                              "returns", id, seconds);
+  snprintf(line, sizeof line,
+           "luawait: Task-%u holds the loop for %.1f s, in a C function: its Lua stack follows when that "
+           "returns",
+           id, seconds);
   lua_writestringerror("%s\n", line);
 }
 

@@ -11,10 +11,10 @@
 static const struct {
   const char *name, *instead;
 } replacements[] = {
-    {"table.sort", "luawait.std's sort"},       {"string.gsub", "luawait.std's gsub"},
-    {"require", "luawait.std's require"},       {"tostring", "luawait.std's tostring"},
-    {"print", "luawait.std's print"},           {"__tostring", "luawait.std's tostring"},
-    {"load", "luawait.std's load"},             {"__gc", "a function that the loop runs (async.create_task)"},
+    {"table.sort", "luawait.std's sort"}, {"string.gsub", "luawait.std's gsub"},
+    {"require", "luawait.std's require"}, {"tostring", "luawait.std's tostring"},
+    {"print", "luawait.std's print"},     {"__tostring", "luawait.std's tostring"},
+    {"load", "luawait.std's load"},       {"__gc", "a function that the loop runs (async.create_task)"},
 };
 
 static const char *instead_of(const char *name) {
@@ -32,7 +32,8 @@ static void push_blocker(lua_State *L) {
     lua_getinfo(L, "Snf", &ar);
     if (ar.namewhat != NULL && strcmp(ar.namewhat, "metamethod") == 0 && strcmp(ar.name, "close") != 0) {
       lua_pop(L, 1);
-      lua_pushfstring(L, "%s%s", strncmp(ar.name, "__", 2) == 0 ? "" : "__", ar.name); /* Lua says "index", but "__gc" */
+      lua_pushfstring(L, "%s%s", strncmp(ar.name, "__", 2) == 0 ? "" : "__",
+                      ar.name); /* Lua says "index", but "__gc" */
       if (instead_of(lua_tostring(L, -1)) != NULL) return;
       lua_pop(L, 1);
     } else if (*ar.what != 'C') {
@@ -66,12 +67,11 @@ static int cannot_wait(lua_State *L, lw_Loop *loop) {
   name = lua_tostring(L, -1);
   instead = instead_of(name);
   return lw_error_raise(L, LW_RUNTIME_ERROR, "cannot wait inside %s, from which Lua cannot yield: %s%s", name,
-                        instead != NULL ? "use " : "await before or after the call",
-                        instead != NULL ? instead : "");
+                        instead != NULL ? "use " : "await before or after the call", instead != NULL ? instead : "");
 }
 
-/* Is a <close> handler running because of a cancellation? Lua does not name the frame of one that an error calls, but its
- * second argument is that error. */
+/* Is a <close> handler running because of a cancellation? Lua does not name the frame of one that an error calls, but
+ * its second argument is that error. */
 static int is_cleaning_up(lua_State *L) {
   lua_Debug ar;
   int level, found = 0;
@@ -110,8 +110,8 @@ lw_Task *lw_waiter(lua_State *L, lw_Loop *loop) {
 
 /* ---- waiting ---- */
 
-/* Only the loop may resume a coroutine that waits. A script that got hold of it is told so, what it has passed is dropped, and
- * the wait goes on. */
+/* Only the loop may resume a coroutine that waits. A script that got hold of it is told so, what it has passed is
+ * dropped, and the wait goes on. */
 static int stranger(lua_State *L, const lw_Task *task, lua_KContext context, lua_KFunction k) {
   if (task != NULL && task->top < UINT16_MAX) lua_settop(L, task->top);
   lua_pushliteral(L, "RuntimeError: this coroutine is a task's, only the event loop may resume it");
@@ -165,7 +165,7 @@ int lw_park(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind, void *
   node->wait = (uint8_t)kind;
   task->on = on;
   if (LW_UNLIKELY(node->flags & (LW_CANCEL_NOW | LW_CANCEL_NEXT))) {
-    node->flags &= (uint8_t)~(LW_CANCEL_NOW | LW_CANCEL_NEXT);
+    node->flags &= (uint8_t) ~(LW_CANCEL_NOW | LW_CANCEL_NEXT);
     lw_cancel_parked(L, loop, task);
   }
   return yield(L, loop, task);

@@ -1,8 +1,9 @@
 /* The one place where a task yields.
  *
- * A primitive that must wait does four things: it calls lw_waiter (which raises where no wait is possible) before it changes
- * anything; it links the task's node into a list of its own; it calls `return lw_park(...)`; and it has a wait class that says
- * what happens then. Whoever ends the wait takes the node out of the list and calls lw_wake. Nothing is allocated.
+ * A primitive that must wait does four things: it calls lw_waiter (which raises where no wait is possible) before it
+ * changes anything; it links the task's node into a list of its own; it calls `return lw_park(...)`; and it has a wait
+ * class that says what happens then. Whoever ends the wait takes the node out of the list and calls lw_wake. Nothing is
+ * allocated.
  *
  *   static int event_wait(lua_State *L) {
  *     lw_Loop *loop = lw_loop(L);
@@ -40,13 +41,15 @@ typedef enum lw_WaitKind {
 typedef enum lw_Wake { LW_WOKEN, LW_TIMEOUT } lw_Wake;
 
 typedef struct lw_WaitClass {
-  /* The wait is over; runs in the task, in the frame of the function that parked (its arguments and whatever it left on the
-   * stack are there). Pushes the results, returns their number, may raise, may park again. */
+  /* The wait is over; runs in the task, in the frame of the function that parked (its arguments and whatever it left on
+   * the stack are there). Pushes the results, returns their number, may raise, may park again. */
   int (*resumed)(lua_State *L, lw_Task *task, void *on, lw_Wake wake);
-  /* The task is cancelled while it waits. Returns 1 when the request was passed on and the wait goes on (await, gather); else
-   * takes the task's node out of the list (its timer is taken care of) and returns 0. May run outside the task. */
+  /* The task is cancelled while it waits. Returns 1 when the request was passed on and the wait goes on (await,
+   * gather); else takes the task's node out of the list (its timer is taken care of) and returns 0. May run outside the
+   * task. */
   int (*cancel)(lua_State *L, lw_Loop *loop, lw_Task *task, void *on);
-  /* The task was woken, but a cancellation came in the same turn: hands on what it had been given. NULL: nothing to do. */
+  /* The task was woken, but a cancellation came in the same turn: hands on what it had been given. NULL: nothing to do.
+   */
   void (*hand_on)(lw_Loop *loop, lw_Task *task, void *on);
   /* Pushes what is waited for, as in "semaphore (0 of 3 free, 2 waiting)". */
   void (*describe)(lua_State *L, lw_Loop *loop, void *on);
@@ -54,12 +57,13 @@ typedef struct lw_WaitClass {
   void (*undo)(lw_Loop *loop, lw_Task *task, void *on);
 } lw_WaitClass;
 
-/* The task that calls, which may then park. Raises RuntimeError outside a task, in a coroutine of the user's own, and where
- * Lua cannot yield. Call it before anything is acquired. */
+/* The task that calls, which may then park. Raises RuntimeError outside a task, in a coroutine of the user's own, and
+ * where Lua cannot yield. Call it before anything is acquired. */
 lw_Task *lw_waiter(lua_State *L, lw_Loop *loop);
 
 /* Suspends the task until lw_wake, its deadline (lw_timer_start on the task before this) or a cancellation. Call as
- * `return lw_park(...)`. `on` must stay alive as long as the wait does: have it on the stack of the calling function. */
+ * `return lw_park(...)`. `on` must stay alive as long as the wait does: have it on the stack of the calling function.
+ */
 int lw_park(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind, void *on);
 
 /* As lw_park, for a wait that is over already: lets the others have their turn. */
@@ -71,14 +75,16 @@ void lw_wake(lw_Loop *loop, lw_Task *task);
 /* Pushes text on what the parked task waits for. */
 void lw_push_waiting_on(lua_State *L, lw_Loop *loop, lw_Task *task);
 
-/* Interrupts a task that is not done: what it is in, or else its next wait, raises CancelledError. `index` as in lw_cancel. */
+/* Interrupts a task that is not done: what it is in, or else its next wait, raises CancelledError. `index` as in
+ * lw_cancel. */
 void lw_interrupt(lua_State *L, lw_Loop *loop, lw_Task *task, int index);
 
-/* Keeps the message at index + 1 (if `index` is not 0 and there is one) for the CancelledError that the task will raise. */
+/* Keeps the message at index + 1 (if `index` is not 0 and there is one) for the CancelledError that the task will
+ * raise. */
 void lw_note_message(lua_State *L, lw_Loop *loop, lw_Task *task, int index);
 
-/* For the __gc of what tasks can be parked on. There are waiters only if a script has closed their coroutines from outside: the
- * frames that kept the object alive are gone. They are left waiting for nothing. */
+/* For the __gc of what tasks can be parked on. There are waiters only if a script has closed their coroutines from
+ * outside: the frames that kept the object alive are gone. They are left waiting for nothing. */
 void lw_orphan(lw_List *waiters);
 
 /* Takes a waiting task out of a wait that would pass a cancellation on, so that it can be interrupted itself. */

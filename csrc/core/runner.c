@@ -32,7 +32,8 @@ static int flag_option(lua_State *L, int arg, const char *key, int otherwise) {
 static double seconds_option(lua_State *L, int arg, const char *key, double otherwise) {
   double value = lw_option(L, arg, key, LUA_TNUMBER) == LUA_TNIL ? otherwise : lua_tonumber(L, -1);
   lua_pop(L, 1);
-  if (!(value >= 0)) lw_argerror(L, arg, lua_pushfstring(L, "option '%s': number of seconds expected, not below 0", key));
+  if (!(value >= 0))
+    lw_argerror(L, arg, lua_pushfstring(L, "option '%s': number of seconds expected, not below 0", key));
   return value;
 }
 
@@ -66,7 +67,8 @@ static void push_deadlock(lua_State *L, lw_Loop *loop) {
   tasks = lua_gettop(L);
   n = (lua_Integer)lua_rawlen(L, tasks);
   luaL_buffinit(L, &buffer);
-  lua_pushfstring(L, n == 1 ? "%d task waits, and nothing can wake it:" : "%d tasks wait, and nothing can wake them:", (int)n);
+  lua_pushfstring(
+      L, n == 1 ? "%d task waits, and nothing can wake it:" : "%d tasks wait, and nothing can wake them:", (int)n);
   luaL_addvalue(&buffer);
   for (i = 1; i <= n && i <= MAX_LISTED; i++) {
     lw_Task *task;
@@ -170,8 +172,8 @@ static void start_shutdown_timer(lw_Loop *loop, double timeout) {
   uv_unref((uv_handle_t *)timer);
 }
 
-/* Cancels every task and waits for them, at most `timeout` seconds; then they go by force. Those that they make meanwhile
- * may run as long as they do, and are then ended in the same way. */
+/* Cancels every task and waits for them, at most `timeout` seconds; then they go by force. Those that they make
+ * meanwhile may run as long as they do, and are then ended in the same way. */
 static void end_tasks(lua_State *L, lw_Loop *loop, double timeout) {
   int round, stop = LW_STOP_DONE;
   uint32_t before;
@@ -182,7 +184,8 @@ static void end_tasks(lua_State *L, lw_Loop *loop, double timeout) {
     loop->ending = loop->unfinished;
     lw_cancel_all(L, loop);
     if (loop->ending > 0) stop = turn(loop);
-    if (stop == 0 && loop->unfinished < before) stop = LW_STOP_DONE; /* the rest waits for ever, but may give in the next time */
+    if (stop == 0 && loop->unfinished < before)
+      stop = LW_STOP_DONE; /* the rest waits for ever, but may give in the next time */
   }
   loop->last_ending = 0;
   for (round = 0; loop->unfinished > 0 && round < MAX_ROUNDS; round++) abandon_all(L, loop);
@@ -201,8 +204,8 @@ static int shut_down(lua_State *L) {
   return 0;
 }
 
-/* Whatever the above has left, for want of memory or because it was made too late, is let go: without allocating anything. The
- * slots begin anew. */
+/* Whatever the above has left, for want of memory or because it was made too late, is let go: without allocating
+ * anything. The slots begin anew. */
 static void sweep(lua_State *L, lw_Loop *loop) {
   uint32_t slot;
   int anchors;
@@ -286,11 +289,11 @@ static void check_idle(lua_State *L, lw_Loop *loop, const Runner *runner, const 
     lw_error_raise(L, LW_RUNTIME_ERROR, "%s while another Runner is open: a Lua state has one event loop", what);
 }
 
-/* async.run(awaitable, opts?): runs it as the main task of a fresh loop; returns its results or raises its error. On the way
- * out it cancels all tasks that are left and waits for them, closes what the loop opened, and reports failures that nobody
- * has retrieved. opts.debug, opts.slow_callback = 0.1, opts.watchdog (off), opts.signals = true, opts.shutdown_timeout = 10
- * (times in seconds). RuntimeError inside a running loop; DeadlockError when nothing can wake the tasks any more. After
- * asyncio.run. */
+/* async.run(awaitable, opts?): runs it as the main task of a fresh loop; returns its results or raises its error. On
+ * the way out it cancels all tasks that are left and waits for them, closes what the loop opened, and reports failures
+ * that nobody has retrieved. opts.debug, opts.slow_callback = 0.1, opts.watchdog (off), opts.signals = true,
+ * opts.shutdown_timeout = 10 (times in seconds). RuntimeError inside a running loop; DeadlockError when nothing can
+ * wake the tasks any more. After asyncio.run. */
 static int async_run(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   Runner runner = check_options(L, 2);
@@ -353,8 +356,8 @@ static int runner_tostring(lua_State *L) {
 }
 
 /* async.set_exception_handler(fn): fn(info) is called with what nobody else can be told: {message=, error=, traceback=,
- * task=, future=}. nil restores the default, which writes to stderr. One set while a loop is open goes with that loop; one
- * set outside is for all loops that have none of their own. */
+ * task=, future=}. nil restores the default, which writes to stderr. One set while a loop is open goes with that loop;
+ * one set outside is for all loops that have none of their own. */
 static int set_exception_handler(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   lw_check_any(L, 1);

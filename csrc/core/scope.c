@@ -19,7 +19,7 @@ typedef enum ScopeState {
 typedef struct Scope {
   lw_Timed timed;
   lw_Task *task;
-  double when;         /* deadline in seconds of the loop's clock */
+  double when; /* deadline in seconds of the loop's clock */
   int has_when;
   ScopeState state;
   uint16_t cancelling; /* requests to cancel the task when the scope was entered */
@@ -79,8 +79,8 @@ static int timeout_scope_at(lua_State *L) {
   return new_scope(L, lw_loop(L), given, given ? lw_check_seconds(L, 1) : 0);
 }
 
-/* scope:reschedule(when): moves the deadline to `when` (loop time in seconds; nil: none). RuntimeError if it has expired or
- * was left. */
+/* scope:reschedule(when): moves the deadline to `when` (loop time in seconds; nil: none). RuntimeError if it has
+ * expired or was left. */
 static int scope_reschedule(lua_State *L) {
   Scope *scope = lw_self(L);
   int given = !lua_isnoneornil(L, 2);
@@ -112,7 +112,8 @@ static int scope_expired(lua_State *L) {
   return 1;
 }
 
-/* Leaving: the CancelledError of the deadline becomes TimeoutError, unless somebody else wants the task cancelled too. */
+/* Leaving: the CancelledError of the deadline becomes TimeoutError, unless somebody else wants the task cancelled too.
+ */
 static int scope_close(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   Scope *scope = lw_self(L);

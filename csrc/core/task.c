@@ -29,8 +29,8 @@ static int task_body(lua_State *L) {
   return body_end(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, body_end), 0);
 }
 
-/* The newest coroutine of the pool; a fresh one if the pool is empty. It stays in the pool while its task has its first step,
- * which for most is the last. Memory errors pass. */
+/* The newest coroutine of the pool; a fresh one if the pool is empty. It stays in the pool while its task has its first
+ * step, which for most is the last. Memory errors pass. */
 static lua_State *take_coroutine(lua_State *L, lw_Loop *loop) {
   lua_State *co;
   if (loop->pooled > 0) {
@@ -70,7 +70,8 @@ static void give_back_coroutine(lua_State *L, lw_Loop *loop, int index, lua_Stat
 
 /* ---- steps ---- */
 
-/* The task on the top has ended, and is let go by the loop; `anchors` is where the table of anchors is. Pops the task. */
+/* The task on the top has ended, and is let go by the loop; `anchors` is where the table of anchors is. Pops the task.
+ */
 static void settle(lua_State *L, lw_Loop *loop, lw_Task *task, lw_State end, int anchors) {
   lw_Node *node = lw_task_node(task);
   task->co = NULL;
@@ -98,7 +99,8 @@ static lw_State take_error(lua_State *L, lw_Loop *loop, lw_Task *task, int index
   return lw_future_set_error(L, loop, index, &task->future);
 }
 
-/* The coroutine of the task on the top returned, with `count` results; `first`: it is in the pool still. Pops the task. */
+/* The coroutine of the task on the top returned, with `count` results; `first`: it is in the pool still. Pops the task.
+ */
 static void finish(lua_State *L, lw_Loop *loop, lw_Task *task, int count, int status, int first) {
   lua_State *co = task->co;
   lw_State end = LW_DONE;
@@ -129,8 +131,9 @@ static void finish(lua_State *L, lw_Loop *loop, lw_Task *task, int count, int st
 static void bad_yield(lua_State *L, lua_Debug *ar) {
   (void)ar;
   lua_sethook(L, NULL, 0, 0);
-  lw_error_raise(L, LW_RUNTIME_ERROR, "coroutine.yield in a task, outside a coroutine of its own: use async.sleep(0) "
-                                      "to let others run");
+  lw_error_raise(L, LW_RUNTIME_ERROR,
+                 "coroutine.yield in a task, outside a coroutine of its own: use async.sleep(0) "
+                 "to let others run");
 }
 
 /* Lets the coroutine run until it waits or ends. */
@@ -174,7 +177,8 @@ static void start(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lua_rawgeti(L, LW_ANCHORS, lw_task_node(task)->slot);
   lua_getiuservalue(L, index, VALUE);
   nargs = lw_push_body(L, index + 1);
-  if (LW_UNLIKELY(nargs + 4 > LUA_MINSTACK && !lua_checkstack(co, nargs + 4))) luaL_error(L, "stack overflow (too many arguments)");
+  if (LW_UNLIKELY(nargs + 4 > LUA_MINSTACK && !lua_checkstack(co, nargs + 4)))
+    luaL_error(L, "stack overflow (too many arguments)");
   lua_pushcfunction(co, task_body);
   lua_pushcfunction(co, lw_traceback);
   lua_xmove(L, co, nargs + 1);
@@ -336,8 +340,9 @@ static void count_request(lw_Task *task) {
   if (task->cancelling < UINT16_MAX) task->cancelling++;
 }
 
-/* While all tasks are cancelled, each needs one visit only, whoever's request comes to it first; else a long chain would be
- * walked from each of its tasks. A task that waits for others has no deadline, so the mark stands in its timer. */
+/* While all tasks are cancelled, each needs one visit only, whoever's request comes to it first; else a long chain
+ * would be walked from each of its tasks. A task that waits for others has no deadline, so the mark stands in its
+ * timer. */
 typedef enum Visit { FIRST, AGAIN, DONE_BEFORE } Visit;
 
 static Visit visit(const lw_Loop *loop, lw_Task *task) {
@@ -448,7 +453,7 @@ int lw_task_uncancel(lw_Task *task) {
   lw_Node *node = lw_task_node(task);
   if (task->cancelling > 0) task->cancelling--;
   if (task->cancelling > 0) return task->cancelling;
-  node->flags &= (uint8_t)~(LW_CANCEL_NEXT | LW_SWALLOWED);
+  node->flags &= (uint8_t) ~(LW_CANCEL_NEXT | LW_SWALLOWED);
   /* a wait that was interrupted has been undone: it must raise all the same */
   if (node->state != LW_READY || (node->flags & LW_GRANTED)) node->flags &= (uint8_t)~LW_CANCEL_NOW;
   return 0;
@@ -592,8 +597,8 @@ static void set_name(lua_State *L, lw_Loop *loop, int task, int name) {
   lw_note_set(L, loop, task, "name");
 }
 
-/* async.create_task(awaitable, opts?): a task that runs it, from the next turn of the loop on; the loop keeps it alive until
- * it ends. opts.name: a string. After asyncio.create_task. */
+/* async.create_task(awaitable, opts?): a task that runs it, from the next turn of the loop on; the loop keeps it alive
+ * until it ends. opts.name: a string. After asyncio.create_task. */
 static int create_task(lua_State *L) {
   lw_Loop *loop = lw_running_loop(L);
   int named;
@@ -696,11 +701,10 @@ static int task_tostring(lua_State *L) {
 }
 
 void lw_open_task(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const luaL_Reg methods[] = {{"get_name", task_get_name},     {"set_name", task_set_name},
-                                     {"state", task_state},           {"cancelling", task_cancelling},
-                                     {"uncancel", task_uncancel},     {"get_stack", task_get_stack},
-                                     {"print_stack", task_print_stack}, {"waiting_on", task_waiting_on},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"get_name", task_get_name},       {"set_name", task_set_name},     {"state", task_state},
+      {"cancelling", task_cancelling},   {"uncancel", task_uncancel},     {"get_stack", task_get_stack},
+      {"print_stack", task_print_stack}, {"waiting_on", task_waiting_on}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__tostring", task_tostring}, {NULL, NULL}};
   static const luaL_Reg funcs[] = {
       {"create_task", create_task}, {"current_task", current_task}, {"all_tasks", all_tasks}, {NULL, NULL}};

@@ -4,14 +4,14 @@
 
 #include "core/future.h"
 
-/* 64 bytes, which with Lua's header make a 128 byte block: a million parked tasks is the use case, so what few tasks have
- * stands in the loop's notes. The user value holds the body until it starts (a Coroutine or a function), then the coroutine,
- * then the result. An unfinished task is anchored by the loop. */
+/* 64 bytes, which with Lua's header make a 128 byte block: a million parked tasks is the use case, so what few tasks
+ * have stands in the loop's notes. The user value holds the body until it starts (a Coroutine or a function), then the
+ * coroutine, then the result. An unfinished task is anchored by the loop. */
 struct lw_Task {
   lw_Future future;
-  lua_State *co; /* its coroutine; NULL before its first step and after its last */
-  void *on;      /* what it is parked on; the meaning is its wait class's */
-  uint32_t id;   /* for its default name, and the order of all_tasks() */
+  lua_State *co;       /* its coroutine; NULL before its first step and after its last */
+  void *on;            /* what it is parked on; the meaning is its wait class's */
+  uint32_t id;         /* for its default name, and the order of all_tasks() */
   uint16_t cancelling; /* requests to cancel it, less those taken back; no more than UINT16_MAX are counted */
   uint16_t top;        /* of its stack when it parked: see stranger in core/park.c */
 };
@@ -25,19 +25,19 @@ lw_Task *lw_task_of(lua_State *L, lw_Loop *loop, const lua_State *co);
 /* Raises an argument error unless the value at `arg` is awaitable. */
 void lw_check_awaitable(lua_State *L, lw_Loop *loop, int arg);
 
-/* As that; but where the value is no argument of its own `position` names it ("list[3]"). NULL if it is awaitable, else the
- * text of the complaint, which is on the stack. */
+/* As that; but where the value is no argument of its own `position` names it ("list[3]"). NULL if it is awaitable, else
+ * the text of the complaint, which is on the stack. */
 const char *lw_not_awaitable(lua_State *L, lw_Loop *loop, int index);
 
-/* Pushes a new task that will run the awaitable at `index` (checked before). Raises RuntimeError for a Coroutine that was
- * used before. It starts at the next turn. */
+/* Pushes a new task that will run the awaitable at `index` (checked before). Raises RuntimeError for a Coroutine that
+ * was used before. It starts at the next turn. */
 lw_Task *lw_task_new(lua_State *L, lw_Loop *loop, int index);
 
 /* Pushes the awaitable at `index` as a future: itself, or a new task for it. */
 lw_Future *lw_ensure_future(lua_State *L, lw_Loop *loop, int index);
 
-/* Cancels a future or task and what it waits for in turn. `index` is where it stands on the stack, with a message (a string
- * or nil) above it, or 0. Returns 0 when it was done already. */
+/* Cancels a future or task and what it waits for in turn. `index` is where it stands on the stack, with a message (a
+ * string or nil) above it, or 0. Returns 0 when it was done already. */
 int lw_cancel(lua_State *L, lw_Loop *loop, lw_Future *future, int index);
 
 /* Delivers a request that was made before the task parked. */
@@ -49,12 +49,12 @@ void lw_cancel_all(lua_State *L, lw_Loop *loop);
 /* As lw_cancel, for what passes a request on to others (loop->pass_on): what those pass on has its turn after it. */
 int lw_cancel_on(lua_State *L, lw_Loop *loop, lw_Future *future, int index);
 
-/* A deadline of a scope has come: as lw_cancel, but what the task has just been woken with wins; then only its next wait is
- * interrupted. */
+/* A deadline of a scope has come: as lw_cancel, but what the task has just been woken with wins; then only its next
+ * wait is interrupted. */
 void lw_task_expire(lw_Loop *loop, lw_Task *task);
 
-/* Takes back one request to cancel; with the last one an interruption that was not delivered yet is dropped. Returns how many
- * are left. */
+/* Takes back one request to cancel; with the last one an interruption that was not delivered yet is dropped. Returns
+ * how many are left. */
 int lw_task_uncancel(lw_Task *task);
 
 /* Pushes a CancelledError; without a message it takes the one that the running task was cancelled with. */
@@ -70,8 +70,8 @@ void lw_task_push_description(lua_State *L, lw_Loop *loop, int index, lw_Task *t
 /* Pushes an array of the unfinished tasks, oldest first. */
 void lw_push_all_tasks(lua_State *L, lw_Loop *loop);
 
-/* Ends a task by force: its wait is undone, its <close> variables run without being able to wait, it fails with the error
- * on the top of the stack (popped). For shutdown only. */
+/* Ends a task by force: its wait is undone, its <close> variables run without being able to wait, it fails with the
+ * error on the top of the stack (popped). For shutdown only. */
 void lw_task_abandon(lua_State *L, lw_Loop *loop, lw_Task *task);
 
 /* The same without running or allocating anything, and without an error of its own: "not enough memory". */

@@ -10,8 +10,8 @@ double lw_check_seconds(lua_State *L, int arg);
 /* The loop's clock in seconds. */
 double lw_seconds(const lw_Loop *loop);
 
-/* Sets a deadline `when` seconds on the loop's clock, rounded up to nanoseconds, or `delay` seconds from now. An infinite one
- * sets none. Returns -1 without memory. */
+/* Sets a deadline `when` seconds on the loop's clock, rounded up to nanoseconds, or `delay` seconds from now. An
+ * infinite one sets none. Returns -1 without memory. */
 int lw_start_deadline(lw_Loop *loop, lw_Timed *timed, double when);
 int lw_start_delay(lw_Loop *loop, lw_Timed *timed, double delay);
 

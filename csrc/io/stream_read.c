@@ -182,7 +182,8 @@ static int take(lw_Stream *stream, const uv_buf_t *block, size_t n) {
   return result;
 }
 
-/* libuv tells of an end, where the socket is hung up after some data, without reading once more: after a reset as well. */
+/* libuv tells of an end, where the socket is hung up after some data, without reading once more: after a reset as well.
+ */
 static int end_status(const lw_Stream *stream) {
   int error = 0;
   socklen_t size = sizeof error;

@@ -94,9 +94,12 @@ static int event_tostring(lua_State *L) {
 
 void lw_open_event(lua_State *L, int loop_index, lw_Loop *loop) {
   static const lw_WaitClass event_class = {event_resumed, event_cancel, NULL, event_describe, NULL};
-  static const luaL_Reg methods[] = {{"wait", event_wait},     {"set", event_set},
-                                     {"clear", event_clear},   {"is_set", event_is_set},
-                                     {"statistics", event_statistics}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"wait", event_wait},
+                                     {"set", event_set},
+                                     {"clear", event_clear},
+                                     {"is_set", event_is_set},
+                                     {"statistics", event_statistics},
+                                     {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", event_gc}, {"__tostring", event_tostring}, {NULL, NULL}};
   loop->waits[LW_WAIT_EVENT] = &event_class;
   lw_class(L, loop_index, "Event", methods, meta);

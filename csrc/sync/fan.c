@@ -137,7 +137,8 @@ lw_Future *lw_push_entry_future(lua_State *L, lw_Loop *loop, int list, int futur
   lw_Future *future;
   int index = lua_gettop(L) + 1;
   lua_geti(L, list, i);
-  future = lw_kind(L, loop, index) == LW_IS_USED ? push_twin(L, loop, list, futures, i) : lw_ensure_future(L, loop, index);
+  future =
+      lw_kind(L, loop, index) == LW_IS_USED ? push_twin(L, loop, list, futures, i) : lw_ensure_future(L, loop, index);
   lua_replace(L, index);
   return future;
 }

@@ -169,7 +169,8 @@ static int is_keyed(lua_State *L, lua_Integer n) {
     lua_pushinteger(L, n);
   else
     lua_pushnil(L);
-  /* in an array, nothing but n comes after its last entry; where an entry lies in the hash part, all keys are looked at */
+  /* in an array, nothing but n comes after its last entry; where an entry lies in the hash part, all keys are looked at
+   */
   if (!lua_next(L, 1)) return 0;
   lua_pop(L, 2);
   for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
@@ -252,10 +253,11 @@ static lw_Fan *make_frame(lua_State *L, lw_Loop *loop, uint32_t n) {
   return fan;
 }
 
-/* async.gather(...): waits for all of its arguments (awaitables; what is no task or future becomes a task) and returns their
- * first results in order. async.gather(t, opts?): the same for a table, array or keyed; returns a new table with the same
- * keys, and n for an array. The first failure is raised at once, the others go on; with opts.return_exceptions nothing is
- * raised and each failed slot holds a Failure. Cancelling the gather cancels all children. After asyncio.gather. */
+/* async.gather(...): waits for all of its arguments (awaitables; what is no task or future becomes a task) and returns
+ * their first results in order. async.gather(t, opts?): the same for a table, array or keyed; returns a new table with
+ * the same keys, and n for an array. The first failure is raised at once, the others go on; with opts.return_exceptions
+ * nothing is raised and each failed slot holds a Failure. Cancelling the gather cancels all children. After
+ * asyncio.gather. */
 static int gather(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   lw_Task *task = lw_waiter(L, loop);

@@ -4,8 +4,8 @@
 #include "core/park.h"
 #include "sync/sync.h"
 
-/* User value 1 is the holder, a task. A lock that is released while tasks wait stays locked: it goes straight to the one that
- * has waited longest, so that no newcomer can overtake. */
+/* User value 1 is the holder, a task. A lock that is released while tasks wait stays locked: it goes straight to the
+ * one that has waited longest, so that no newcomer can overtake. */
 typedef struct Lock {
   lw_List waiters; /* tasks */
   int locked;
@@ -57,8 +57,8 @@ static int new_lock(lua_State *L) {
   return 1;
 }
 
-/* lock:acquire(): locks it, waits until it can; returns the lock, for <close>. Cancelled, it does not hold it. RuntimeError
- * outside a task. */
+/* lock:acquire(): locks it, waits until it can; returns the lock, for <close>. Cancelled, it does not hold it.
+ * RuntimeError outside a task. */
 static int lock_acquire(lua_State *L) {
   Lock *lock = lw_self(L);
   lw_Loop *loop = lw_loop(L);
@@ -115,10 +115,13 @@ static int lock_tostring(lua_State *L) {
 
 void lw_open_lock(lua_State *L, int loop_index, lw_Loop *loop) {
   static const lw_WaitClass acquire_class = {acquire_resumed, acquire_cancel, acquire_hand_on, lock_describe, NULL};
-  static const luaL_Reg methods[] = {{"acquire", lock_acquire}, {"release", lock_release},
-                                     {"locked", lock_locked},   {"statistics", lock_statistics},
+  static const luaL_Reg methods[] = {{"acquire", lock_acquire},
+                                     {"release", lock_release},
+                                     {"locked", lock_locked},
+                                     {"statistics", lock_statistics},
                                      {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__close", lock_release}, {"__gc", lock_gc}, {"__tostring", lock_tostring}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__close", lock_release}, {"__gc", lock_gc}, {"__tostring", lock_tostring}, {NULL, NULL}};
   loop->waits[LW_WAIT_LOCK] = &acquire_class;
   lw_class(L, loop_index, "Lock", methods, meta);
   lw_add_constructor(L, loop_index, "Lock", new_lock);

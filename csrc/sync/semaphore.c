@@ -4,8 +4,8 @@
 #include "core/park.h"
 #include "sync/sync.h"
 
-/* A permit that is released goes straight to the task that has waited longest, so that `value` is above 0 only while nobody
- * waits, and no newcomer can overtake. */
+/* A permit that is released goes straight to the task that has waited longest, so that `value` is above 0 only while
+ * nobody waits, and no newcomer can overtake. */
 typedef struct Semaphore {
   lw_List waiters; /* tasks */
   lua_Integer value;
@@ -59,8 +59,8 @@ static int new_semaphore(lua_State *L) { return new_with(L, 0); }
 /* async.BoundedSemaphore(n = 1): the same, but a release that would make it more than n permits is a ValueError. */
 static int new_bounded(lua_State *L) { return new_with(L, 1); }
 
-/* semaphore:acquire(): takes a permit, waits for one if there is none; returns the semaphore, for <close>. Cancelled, it has
- * taken none. */
+/* semaphore:acquire(): takes a permit, waits for one if there is none; returns the semaphore, for <close>. Cancelled,
+ * it has taken none. */
 static int semaphore_acquire(lua_State *L) {
   Semaphore *semaphore = lw_self(L);
   lw_Loop *loop;
@@ -76,8 +76,8 @@ static int semaphore_acquire(lua_State *L) {
   return lw_park(L, loop, task, LW_WAIT_SEMAPHORE, semaphore);
 }
 
-/* semaphore:release(): gives a permit back, to the task that has waited longest. ValueError of a bounded one if none was
- * taken. */
+/* semaphore:release(): gives a permit back, to the task that has waited longest. ValueError of a bounded one if none
+ * was taken. */
 static int semaphore_release(lua_State *L) {
   Semaphore *semaphore = lw_self(L);
   if (semaphore->value >= (semaphore->bound >= 0 ? semaphore->bound : LUA_MAXINTEGER))
@@ -126,11 +126,13 @@ static int semaphore_tostring(lua_State *L) {
 }
 
 void lw_open_semaphore(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const lw_WaitClass acquire_class = {acquire_resumed, acquire_cancel, acquire_hand_on, semaphore_describe, NULL};
-  static const luaL_Reg methods[] = {{"acquire", semaphore_acquire}, {"release", semaphore_release},
-                                     {"locked", semaphore_locked},   {"value", semaphore_value},
+  static const lw_WaitClass acquire_class = {acquire_resumed, acquire_cancel, acquire_hand_on, semaphore_describe,
+                                             NULL};
+  static const luaL_Reg methods[] = {{"acquire", semaphore_acquire},       {"release", semaphore_release},
+                                     {"locked", semaphore_locked},         {"value", semaphore_value},
                                      {"statistics", semaphore_statistics}, {NULL, NULL}};
-  static const luaL_Reg meta[] = {{"__close", semaphore_release}, {"__gc", semaphore_gc}, {"__tostring", semaphore_tostring}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {
+      {"__close", semaphore_release}, {"__gc", semaphore_gc}, {"__tostring", semaphore_tostring}, {NULL, NULL}};
   loop->waits[LW_WAIT_SEMAPHORE] = &acquire_class;
   lw_class(L, loop_index, "Semaphore", methods, meta);
   lw_add_constructor(L, loop_index, "Semaphore", new_semaphore);

@@ -23,8 +23,8 @@ static void shield_describe(lua_State *L, lw_Loop *loop, void *on) {
   lua_remove(L, -2);
 }
 
-/* async.shield(awaitable): waits for it and returns its results. When the waiting task is cancelled, the awaited one (a task
- * of its own, if it is none yet) goes on. After asyncio.shield. */
+/* async.shield(awaitable): waits for it and returns its results. When the waiting task is cancelled, the awaited one (a
+ * task of its own, if it is none yet) goes on. After asyncio.shield. */
 static int shield(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   lw_Task *task = lw_waiter(L, loop);
@@ -37,7 +37,8 @@ static int shield(lua_State *L) {
   return lw_park(L, loop, task, LW_WAIT_SHIELD, future);
 }
 
-/* ensure_future(awaitable): itself if it is a task or a future, else a new task for it. For the combinators written in Lua. */
+/* ensure_future(awaitable): itself if it is a task or a future, else a new task for it. For the combinators written in
+ * Lua. */
 static int ensure_future(lua_State *L) {
   lw_Loop *loop = lw_running_loop(L);
   lw_check_awaitable(L, loop, 1);

@@ -61,9 +61,11 @@ static Mode check_mode(lua_State *L) {
   if (lw_option(L, 2, "return_when", LUA_TSTRING) == LUA_TNIL) return ALL_COMPLETED;
   while (modes[i] != NULL && strcmp(modes[i], lua_tostring(L, -1)) != 0) i++;
   if (modes[i] == NULL)
-    lw_argerror(L, 2, lua_pushfstring(L, "option 'return_when': ALL_COMPLETED, FIRST_COMPLETED or FIRST_EXCEPTION "
-                                           "expected, got '%s'",
-                                        lua_tostring(L, -1)));
+    lw_argerror(L, 2,
+                lua_pushfstring(L,
+                                "option 'return_when': ALL_COMPLETED, FIRST_COMPLETED or FIRST_EXCEPTION "
+                                "expected, got '%s'",
+                                lua_tostring(L, -1)));
   return (Mode)i;
 }
 
@@ -87,9 +89,9 @@ static int make_frame(lua_State *L, lw_Loop *loop, uint32_t n, Mode mode) {
   return decided || fan->left == 0;
 }
 
-/* async.wait(list, opts?): waits for the awaitables of an array (what is no task or future becomes a task), until all are
- * done, or as opts.return_when says, or for opts.timeout seconds. Returns two arrays, done and pending, in the order of the
- * list. Nothing is raised for the failed ones, nothing is cancelled. After asyncio.wait. */
+/* async.wait(list, opts?): waits for the awaitables of an array (what is no task or future becomes a task), until all
+ * are done, or as opts.return_when says, or for opts.timeout seconds. Returns two arrays, done and pending, in the
+ * order of the list. Nothing is raised for the failed ones, nothing is cancelled. After asyncio.wait. */
 static int wait(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   lw_Task *task = lw_waiter(L, loop);
