@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "base/error.h"
+#include "core/cancel.h"
 #include "core/park.h"
 
 /* A Coroutine is a userdata without a block: user value 1 is the function, the others are the arguments. Whether it was

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "core/cancel.h"
 #include "core/task.h"
 
 enum { PAUSE_MS = 5, TICKS = 4, MIN_TICK_MS = 5 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "core/cancel.h"
 
 /* ---- where no wait is possible ---- */
 

@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "base/error.h"
+#include "core/cancel.h"
 #include "core/failure.h"
 #include "core/handle.h"
 #include "core/monitor.h"

@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "base/error.h"
+#include "core/cancel.h"
 #include "core/park.h"
 #include "core/timers.h"
 

@@ -1,6 +1,7 @@
 #include <lauxlib.h>
 
 #include "base/error.h"
+#include "core/cancel.h"
 #include "core/coroutine.h"
 #include "sync/fan.h"
 #include "sync/sync.h"
