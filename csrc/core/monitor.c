@@ -249,10 +249,15 @@ void lw_monitor_free(lw_Loop *loop) {
   lw_Monitor *monitor = loop->monitor;
   if (monitor == NULL) return;
   loop->monitor = NULL;
+  if (monitor->signals && loop->open)
+    uv_signal_stop(&monitor->sigint); /* the state ends inside a run, and so the process */
   uv_loop_close(&monitor->uv);
   uv_mutex_destroy(&monitor->lock);
   if (monitor->signals && monitor->first) restore_sigint(monitor);
   free(monitor);
 }
 
-void lw_open_monitor(lw_Loop *loop) { loop->stop_monitor = lw_monitor_stop; }
+void lw_open_monitor(lw_Loop *loop) {
+  loop->stop_monitor = lw_monitor_stop;
+  loop->free_monitor = lw_monitor_free;
+}

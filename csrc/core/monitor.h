@@ -15,7 +15,7 @@
  * open. */
 void lw_monitor_start(lua_State *L, lw_Loop *loop, int signals, double watchdog);
 
-/* Ends the thread. The handles in the loop itself are closed with the loop; free the rest after that. */
+/* Ends the thread. The handle in the loop itself is closed with the loop; free the rest after that. */
 void lw_monitor_stop(lw_Loop *loop);
 void lw_monitor_free(lw_Loop *loop);
 

@@ -203,18 +203,21 @@ void lw_note_message(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
   lua_pop(L, 1);
 }
 
+/* Debug mode: where the cancellation came from. */
+static void note_origin(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  luaL_traceback(L, L, NULL, 1);
+  lw_note_set(L, loop, -2, "cancelled_at");
+  lua_pop(L, 1);
+}
+
 void lw_interrupt(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
   lw_Node *node = lw_task_node(task);
   const lw_WaitClass *class = loop->waits[node->wait];
-  lw_note_message(L, loop, task, index);
+  lw_note_message(L, loop, task, index); /* what may raise comes first */
+  if (LW_UNLIKELY(loop->debug && index != 0)) note_origin(L, loop, task);
   if (node->state == LW_WAITING && task->on != NULL && class->cancel(L, loop, task, task->on)) return;
   loop->interruptions++;
-  if (LW_UNLIKELY(loop->debug && index != 0)) {
-    lw_push_anchored(L, loop, node->slot);
-    luaL_traceback(L, L, NULL, 1);
-    lw_note_set(L, loop, -2, "cancelled_at");
-    lua_pop(L, 1);
-  }
   if (node->state == LW_WAITING) {
     lw_timer_stop(loop, &task->future.timed);
     end_wait(loop, task, LW_CANCEL_NOW);
@@ -227,8 +230,8 @@ void lw_undo_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lw_Node *node = lw_task_node(task);
   const lw_WaitClass *class = loop->waits[node->wait];
   lw_timer_stop(loop, &task->future.timed);
-  if (node->state == LW_READY) {
-    lw_list_remove(&loop->ready, &node->link);
+  if (node->state == LW_READY || node->state == LW_CREATED) {
+    if (lw_linked(&node->link)) lw_list_remove(&loop->ready, &node->link);
     if (task->co != NULL && (node->flags & LW_GRANTED) && class->hand_on != NULL) class->hand_on(loop, task, task->on);
   } else if (node->state == LW_WAITING && task->on != NULL) {
     if (class->undo != NULL)
@@ -236,6 +239,7 @@ void lw_undo_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {
     else
       class->cancel(L, loop, task, task->on);
   }
+  node->state = LW_RUNNING; /* in no list: a second time there is nothing to undo */
 }
 
 void lw_break_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {

@@ -239,8 +239,13 @@ static void task_abort(lw_Loop *loop, lw_Node *node) {
   lw_Task *task = lw_node_task(node);
   loop->current = NULL;
   loop->failed = 0;
-  if (node->state >= LW_DONE || node->state == LW_WAITING || lw_linked(&node->link)) return;
-  if (loop->pooled > 0 && loop->pool[loop->pooled - 1] == task->co) loop->pooled--;
+  if (node->state >= LW_DONE) return;
+  if (loop->pooled > 0 && loop->pool[loop->pooled - 1] == task->co) {
+    lw_push_anchored(L, loop, node->slot);
+    keep_coroutine(L, loop);
+    lua_pop(L, 1);
+  }
+  if (node->state == LW_WAITING || lw_linked(&node->link)) return; /* it has parked */
   fail_without_memory(L, loop, task);
 }
 

@@ -24,7 +24,7 @@ local function play(mode, program, prelude)
   helpers.write_file(files[1], program)
   if prelude then helpers.write_file(files[2], prelude) end
   local preload = os.getenv("LUAWAIT_ASAN_PRELOAD")
-  local line = ("%s timeout -k 1 240 '%s' %s '%s' %s 2>'%s'"):format(
+  local line = ("timeout -k 1 240 env %s '%s' %s '%s' %s 2>'%s'"):format(
     preload and ("LD_PRELOAD='%s'"):format(preload) or "", host, mode, files[1],
     prelude and ("'%s'"):format(files[2]) or "", files[3])
   local pipe = assert(io.popen(line))
