@@ -122,8 +122,19 @@ static int resume_results(lua_State *L, int count) {
   return count + 1;
 }
 
+/* A wait passes through here, and it is not the task that resumes: as lw_park, this waits on. */
+static int is_stranger(const lw_Loop *loop, const lua_State *L) {
+  return loop->current == NULL || (L != loop->current->co && L != loop->bridged);
+}
+
+static int refuse(lua_State *L, lua_KContext context, lua_KFunction k) {
+  lua_pushliteral(L, "RuntimeError: this coroutine waits in a task, only the event loop may resume it");
+  return lua_yieldk(L, 1, context, k);
+}
+
 static int resume_end(lua_State *L, int status, lua_KContext context) {
   (void)status;
+  if (LW_UNLIKELY(is_stranger(lw_loop(L), L))) return refuse(L, context, resume_end);
   return resume_results(L, step(L, (lua_State *)context, 0, resume_end));
 }
 
@@ -164,6 +175,7 @@ static int wrap_results(lua_State *L, lua_State *co, int count) {
 static int wrap_end(lua_State *L, int status, lua_KContext context) {
   lua_State *co = (lua_State *)context;
   (void)status;
+  if (LW_UNLIKELY(is_stranger(lw_loop(L), L))) return refuse(L, context, wrap_end);
   return wrap_results(L, co, step(L, co, 0, wrap_end));
 }
 
