@@ -83,6 +83,10 @@ static int resume_bridged(lua_State *L, lw_Loop *loop, lua_State *co, int nargs,
   return status;
 }
 
+/* The frame of a resume that a wait passes through: the coroutine (of resume, for wrap it is an upvalue), then the
+ * task. */
+enum { WRAP_BASE = 0, RESUME_BASE = 1 };
+
 static int wrap_end(lua_State *L, int status, lua_KContext context);
 static int resume_end(lua_State *L, int status, lua_KContext context);
 
@@ -92,7 +96,11 @@ static int resume_end(lua_State *L, int status, lua_KContext context);
 static int step(lua_State *L, lua_State *co, int nargs, lua_KFunction k) {
   lw_Loop *loop = lw_loop(L);
   int count, status = resume_bridged(L, loop, co, nargs, &count);
-  if (status == LUA_YIELD && loop->passing) return lua_yieldk(L, 0, (lua_KContext)co, k);
+  if (status == LUA_YIELD && loop->passing) {
+    lua_settop(L, k == resume_end ? RESUME_BASE : WRAP_BASE);
+    lua_pushlightuserdata(L, loop->current);
+    return lua_yieldk(L, 0, (lua_KContext)co, k);
+  }
   if (status != LUA_OK && status != LUA_YIELD) {
     lua_xmove(co, L, 1);
     return -1;
@@ -122,9 +130,10 @@ static int resume_results(lua_State *L, int count) {
   return count + 1;
 }
 
-/* A wait passes through here, and it is not the task that resumes: as lw_park, this waits on. */
-static int is_stranger(const lw_Loop *loop, const lua_State *L) {
-  return loop->current == NULL || (L != loop->current->co && L != loop->bridged);
+/* A wait passes through here, but it is not its task that resumes: as where a task has parked, the wait goes on. */
+static int is_stranger(lua_State *L, int base) {
+  const lw_Loop *loop = lw_loop(L);
+  return loop->current == NULL || lua_touserdata(L, base + 1) != loop->current;
 }
 
 static int refuse(lua_State *L, lua_KContext context, lua_KFunction k) {
@@ -134,7 +143,7 @@ static int refuse(lua_State *L, lua_KContext context, lua_KFunction k) {
 
 static int resume_end(lua_State *L, int status, lua_KContext context) {
   (void)status;
-  if (LW_UNLIKELY(is_stranger(lw_loop(L), L))) return refuse(L, context, resume_end);
+  if (LW_UNLIKELY(is_stranger(L, RESUME_BASE))) return refuse(L, context, resume_end);
   return resume_results(L, step(L, (lua_State *)context, 0, resume_end));
 }
 
@@ -175,7 +184,7 @@ static int wrap_results(lua_State *L, lua_State *co, int count) {
 static int wrap_end(lua_State *L, int status, lua_KContext context) {
   lua_State *co = (lua_State *)context;
   (void)status;
-  if (LW_UNLIKELY(is_stranger(lw_loop(L), L))) return refuse(L, context, wrap_end);
+  if (LW_UNLIKELY(is_stranger(L, WRAP_BASE))) return refuse(L, context, wrap_end);
   return wrap_results(L, co, step(L, co, 0, wrap_end));
 }
 
