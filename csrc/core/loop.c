@@ -377,7 +377,7 @@ void lw_loop_close(lw_Loop *loop) {
 static int loop_gc(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
   if (loop->stop_monitor != NULL) loop->stop_monitor(loop);
-  if (loop->L == NULL) lw_loop_close(loop);
+  if (!loop->turning) lw_loop_close(loop);
   if (loop->free_monitor != NULL) loop->free_monitor(loop);
   lw_heap_free(&loop->timers);
   return 0;

@@ -108,6 +108,7 @@ struct lw_Loop {
   void *owner;          /* the Runner that opened it */
   uint64_t armed;       /* millisecond for which `timer` is set; 0: it is not */
 
+  int turning;       /* uv_run is on the stack */
   lua_State *L;      /* the state that turns the loop; NULL while nobody does */
   lw_List ready;     /* lw_Node */
   lw_Heap timers;    /* lw_Timed */

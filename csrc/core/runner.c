@@ -54,7 +54,9 @@ static Runner check_options(lua_State *L, int arg) {
 static int turn(lw_Loop *loop) {
   loop->stop = 0;
   do {
+    loop->turning = 1;
     uv_run(loop->uv, UV_RUN_DEFAULT);
+    loop->turning = 0;
   } while (loop->stop == 0 && loop->ready.first != NULL);
   return loop->stop;
 }
