@@ -19,8 +19,8 @@ local names = {
   ["big"] = "big",
 }
 
--- Any bytes but "<": nginx' SSI filter, which is what makes it send chunks, looks for commands behind it, and swallows one
--- that is the last byte of a file.
+-- Any bytes but "<": nginx' SSI filter, which is what makes it send chunks, looks for commands behind it, and swallows
+-- one that is the last byte of a file.
 local function noise(bytes)
   local pieces = {}
   for i = 1, bytes // 8 do pieces[i] = string.pack("<i8", math.random(0)) end
