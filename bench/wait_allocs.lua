@@ -124,17 +124,12 @@ local function queue_items(k)
   async.await(producer)
 end
 
-local function port_of(server)
-  local address = server:address()
-  return address.port
-end
-
 -- messages of the same bytes go out and come back: two writes and two reads that wait
 local function round_trips(k)
   local server = net.serve("127.0.0.1", 0, function(peer)
     for _ = 1, k do peer:write(peer:read()) end
   end)
-  local stream = net.connect("127.0.0.1", port_of(server))
+  local stream = net.connect(server:address())
   for _ = 1, k do
     stream:write "ping"
     stream:read()
