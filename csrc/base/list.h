@@ -33,11 +33,6 @@ static inline void lw_list_push(lw_List *list, lw_Link *link) {
   }
 }
 
-static inline void lw_list_push_front(lw_List *list, lw_Link *link) {
-  lw_list_push(list, link);
-  list->first = link;
-}
-
 static inline void lw_list_remove(lw_List *list, lw_Link *link) {
   assert(lw_linked(link));
   if (link->next == link) {

@@ -197,10 +197,6 @@ void lw_loop_close(lw_Loop *loop);
  * libuv could call: never from inside a step. */
 void lw_loop_turn(lw_Loop *loop);
 
-/* Every call of user code from the loop stands between these two: `L` is the state that it runs in. */
-static inline void lw_begin_step(lw_Loop *loop, lua_State *L);
-static inline void lw_end_step(lw_Loop *loop);
-
 /* Hands a report to the exception handler: pops a table {message=, error=, ...}. Never raises (but for want of memory).
  */
 void lw_report(lua_State *L, lw_Loop *loop);
@@ -221,11 +217,12 @@ int lw_note_get(lua_State *L, lw_Loop *loop, int index, const char *key);
 /* Makes the loop userdata of this state, pushes it. */
 lw_Loop *lw_open_loop(lua_State *L);
 
-/* Slow paths of the two above. */
+/* Slow paths of the two below. */
 void lw_debug_begin_step(lw_Loop *loop);
 void lw_debug_end_step(lw_Loop *loop);
 void lw_wait_for_monitor(lw_Loop *loop);
 
+/* Every call of user code from the loop stands between these two: `L` is the state that it runs in. */
 static inline void lw_begin_step(lw_Loop *loop, lua_State *L) {
   atomic_store_explicit(&loop->steps, atomic_load_explicit(&loop->steps, memory_order_relaxed) + 1,
                         memory_order_relaxed);

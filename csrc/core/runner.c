@@ -228,6 +228,7 @@ static void sweep(lua_State *L, lw_Loop *loop) {
   while (lw_list_pop(&loop->ready) != NULL) continue;
   while (lw_list_pop(&loop->passing_on) != NULL) continue;
   loop->slots = loop->free_slot = loop->unfinished = 0;
+  loop->cancelling_all = 0; /* set still, if cancelling all was cut short */
 }
 
 /* Ends what is left and closes the loop. A memory error on the way is dropped, the closing is not. */
