@@ -48,9 +48,9 @@ static int raise_shut_down(lua_State *L) { return lw_error_raise(L, LW_QUEUE_SHU
 
 /* ---- put ---- */
 
-/* Pops the item. What raises leaves the queue as it was. */
+/* Adds the item of the frame. What raises leaves the queue as it was. */
 static void add(lua_State *L, Queue *queue) {
-  lw_items_add(L, QUEUE, &queue->items);
+  lw_items_add(L, QUEUE, &queue->items, ITEM);
   queue->unfinished++;
 }
 
@@ -67,9 +67,8 @@ static int put_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
   queue->promised_slots--;
   if (queue->shut_down) return raise_shut_down(L);
   lua_pushcfunction(L, protected_add);
-  lua_insert(L, QUEUE);
-  lua_pushvalue(L, QUEUE + 1);
-  lua_insert(L, QUEUE);
+  lua_pushvalue(L, QUEUE);
+  lua_pushvalue(L, ITEM);
   status = lua_pcall(L, 2, 0, 0);
   settle(lw_loop(L), queue);
   return status == LUA_OK ? 0 : lua_error(L);
@@ -82,11 +81,9 @@ static void put_hand_on(lw_Loop *loop, lw_Task *task, void *on) {
   settle(loop, queue);
 }
 
-/* The queue at 1 and an item at 2, and nothing else, are the arguments. */
 static Queue *check_put(lua_State *L) {
   Queue *queue = lw_self(L);
   if (LW_UNLIKELY(lua_isnoneornil(L, ITEM))) lw_typeerror(L, ITEM, "item other than nil");
-  lua_settop(L, ITEM);
   if (LW_UNLIKELY(queue->shut_down)) raise_shut_down(L);
   return queue;
 }
@@ -96,7 +93,10 @@ static Queue *check_put(lua_State *L) {
 static int queue_put(lua_State *L) {
   Queue *queue = check_put(L);
   lw_Loop *loop = lw_loop(L);
-  if (is_full(queue)) return lw_wait_in(L, loop, &queue->putters, LW_WAIT_PUT);
+  if (is_full(queue)) {
+    lua_settop(L, ITEM);
+    return lw_wait_in(L, loop, &queue->putters, LW_WAIT_PUT);
+  }
   add(L, queue);
   settle(loop, queue);
   return 0;
@@ -153,35 +153,27 @@ static int take(lua_State *L, Queue *queue) {
   return 1;
 }
 
-static int get(lua_State *L, Queue *queue) {
+static int get(lua_State *L, Queue *queue, int quiet) {
   if (size(queue) > 0) return take(L, queue);
+  lua_settop(L, QUEUE);
+  lua_pushboolean(L, quiet);
   if (queue->shut_down && queue->items.count == 0) return no_more(L);
   return lw_wait_in(L, lw_loop(L), &queue->getters, LW_WAIT_GET);
 }
 
 /* queue:get(): takes an item out and returns it; waits while there is none. QueueShutDown once the queue is shut down
  * and has no more. Cancelled, it has taken nothing. */
-static int queue_get(lua_State *L) {
-  Queue *queue = lw_self(L);
-  lua_settop(L, QUEUE);
-  return get(L, queue);
-}
+static int queue_get(lua_State *L) { return get(L, lw_self(L), 0); }
 
 /* queue:get_nowait(): the same without waiting: QueueEmpty if there is none */
 static int queue_get_nowait(lua_State *L) {
   Queue *queue = lw_self(L);
-  lua_settop(L, QUEUE);
   if (size(queue) > 0) return take(L, queue);
   return queue->shut_down ? raise_shut_down(L) : lw_error_raise(L, LW_QUEUE_EMPTY, "the queue is empty");
 }
 
 /* What queue:iter() returns. */
-static int queue_next(lua_State *L) {
-  Queue *queue = lw_self(L);
-  lua_settop(L, QUEUE);
-  lua_pushboolean(L, 1);
-  return get(L, queue);
-}
+static int queue_next(lua_State *L) { return get(L, lw_self(L), 1); }
 
 /* queue:iter(): for a loop over the items as they come, each taken as by get, until the queue is shut down and has no
  * more */
