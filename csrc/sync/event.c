@@ -4,9 +4,12 @@
 #include "sync/sync.h"
 
 typedef struct Event {
+  lw_Head head;
   lw_List waiters; /* tasks */
   int set;
 } Event;
+
+static const char EVENT[] = "Event";
 
 static int event_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
   (void)task, (void)on, (void)wake;
@@ -27,17 +30,14 @@ static void event_describe(lua_State *L, lw_Loop *loop, void *on) {
 
 /* async.Event(): not set. After asyncio.Event. */
 static int new_event(lua_State *L) {
-  Event *event = lua_newuserdatauv(L, sizeof *event, 0);
-  *event = (Event){0};
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_setmetatable(L, -2);
+  lw_new_object(L, EVENT, sizeof(Event), 0);
   return 1;
 }
 
 /* event:wait(): returns true once the event is set; at once if it is */
 static int event_wait(lua_State *L) {
-  lw_Loop *loop = lw_loop(L);
-  Event *event = lw_self(L);
+  Event *event = lw_self_of(L, EVENT, sizeof *event);
+  lw_Loop *loop = event->head.loop;
   lw_Task *task;
   if (event->set) {
     lua_pushboolean(L, 1);
@@ -82,7 +82,9 @@ static int event_statistics(lua_State *L) {
 }
 
 static int event_gc(lua_State *L) {
-  lw_orphan(&((Event *)lua_touserdata(L, 1))->waiters);
+  Event *event = lua_touserdata(L, 1);
+  lw_end_object(&event->head);
+  lw_orphan(&event->waiters);
   return 0;
 }
 
@@ -102,7 +104,7 @@ void lw_open_event(lua_State *L, int loop_index, lw_Loop *loop) {
                                      {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", event_gc}, {"__tostring", event_tostring}, {NULL, NULL}};
   loop->waits[LW_WAIT_EVENT] = &event_class;
-  lw_class(L, loop_index, "Event", methods, meta);
+  lw_class(L, loop_index, EVENT, methods, meta);
   lw_add_constructor(L, loop_index, "Event", new_event);
   lua_pop(L, 1);
 }

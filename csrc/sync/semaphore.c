@@ -7,10 +7,13 @@
 /* A permit that is released goes straight to the task that has waited longest, so that `value` is above 0 only while
  * nobody waits, and no newcomer can overtake. */
 typedef struct Semaphore {
+  lw_Head head;
   lw_List waiters; /* tasks */
   lua_Integer value;
   lua_Integer bound; /* of a BoundedSemaphore, else -1 */
 } Semaphore;
+
+static const char SEMAPHORE[] = "Semaphore";
 
 static void give(lw_Loop *loop, Semaphore *semaphore) {
   lw_Link *link = lw_list_pop(&semaphore->waiters);
@@ -46,10 +49,9 @@ static int new_with(lua_State *L, int bounded) {
   lua_Integer value = lua_isnoneornil(L, 1) ? 1 : lw_check_integer(L, 1);
   Semaphore *semaphore;
   if (!(value >= 0)) lw_argerror(L, 1, "number of permits expected, not below 0");
-  semaphore = lua_newuserdatauv(L, sizeof *semaphore, 0);
-  *semaphore = (Semaphore){.value = value, .bound = bounded ? value : -1};
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_setmetatable(L, -2);
+  semaphore = lw_new_object(L, SEMAPHORE, sizeof *semaphore, 0);
+  semaphore->value = value;
+  semaphore->bound = bounded ? value : -1;
   return 1;
 }
 
@@ -62,15 +64,14 @@ static int new_bounded(lua_State *L) { return new_with(L, 1); }
 /* semaphore:acquire(): takes a permit, waits for one if there is none; returns the semaphore, for <close>. Cancelled,
  * it has taken none. */
 static int semaphore_acquire(lua_State *L) {
-  Semaphore *semaphore = lw_self(L);
-  lw_Loop *loop;
+  Semaphore *semaphore = lw_self_of(L, SEMAPHORE, sizeof *semaphore);
+  lw_Loop *loop = semaphore->head.loop;
   lw_Task *task;
-  lua_settop(L, 1);
+  if (LW_UNLIKELY(lua_gettop(L) > 1)) lua_settop(L, 1);
   if (semaphore->value > 0) {
     semaphore->value--;
     return 1;
   }
-  loop = lw_loop(L);
   task = lw_waiter(L, loop);
   lw_list_push(&semaphore->waiters, &lw_task_node(task)->link);
   return lw_park(L, loop, task, LW_WAIT_SEMAPHORE, semaphore);
@@ -79,10 +80,10 @@ static int semaphore_acquire(lua_State *L) {
 /* semaphore:release(): gives a permit back, to the task that has waited longest. ValueError of a bounded one if none
  * was taken. */
 static int semaphore_release(lua_State *L) {
-  Semaphore *semaphore = lw_self(L);
+  Semaphore *semaphore = lw_self_of(L, SEMAPHORE, sizeof *semaphore);
   if (semaphore->value >= (semaphore->bound >= 0 ? semaphore->bound : LUA_MAXINTEGER))
     return lw_error_raise(L, LW_VALUE_ERROR, "semaphore released too many times");
-  give(lw_loop(L), semaphore);
+  give(semaphore->head.loop, semaphore);
   return 0;
 }
 
@@ -114,7 +115,9 @@ static int semaphore_statistics(lua_State *L) {
 }
 
 static int semaphore_gc(lua_State *L) {
-  lw_orphan(&((Semaphore *)lua_touserdata(L, 1))->waiters);
+  Semaphore *semaphore = lua_touserdata(L, 1);
+  lw_end_object(&semaphore->head);
+  lw_orphan(&semaphore->waiters);
   return 0;
 }
 
@@ -134,7 +137,7 @@ void lw_open_semaphore(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg meta[] = {
       {"__close", semaphore_release}, {"__gc", semaphore_gc}, {"__tostring", semaphore_tostring}, {NULL, NULL}};
   loop->waits[LW_WAIT_SEMAPHORE] = &acquire_class;
-  lw_class(L, loop_index, "Semaphore", methods, meta);
+  lw_class(L, loop_index, SEMAPHORE, methods, meta);
   lw_add_constructor(L, loop_index, "Semaphore", new_semaphore);
   lw_add_constructor(L, loop_index, "BoundedSemaphore", new_bounded);
   lw_export_methods(L, "semaphore_methods");
