@@ -36,8 +36,7 @@ static int is_full(const Queue *queue) {
   return queue->maxsize > 0 && size(queue) + queue->promised_slots >= queue->maxsize;
 }
 
-/* Nobody waits for what is there: called after every change. */
-static void settle(Queue *queue) {
+static void wake_waiters(Queue *queue) {
   lw_Loop *loop = queue->head.loop;
   while (queue->getters.first != NULL && (size(queue) > 0 || (queue->shut_down && queue->items.count == 0))) {
     queue->promised_items++;
@@ -48,6 +47,11 @@ static void settle(Queue *queue) {
     lw_wake_first(loop, &queue->putters);
   }
   if (queue->unfinished == 0) lw_wake_all(loop, &queue->joiners);
+}
+
+/* Nobody waits for what is there: called after every change. */
+static inline void settle(Queue *queue) {
+  if (queue->getters.first != NULL || queue->putters.first != NULL || queue->joiners.first != NULL) wake_waiters(queue);
 }
 
 static int raise_shut_down(lua_State *L) { return lw_error_raise(L, LW_QUEUE_SHUT_DOWN, "the queue is shut down"); }
