@@ -30,9 +30,9 @@ static const char MODULE = 0;
 
 LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
   static void (*const openers[])(lua_State *, int, lw_Loop *) = {
-      lw_open_failure,   lw_open_future, lw_open_task,   lw_open_handle,   lw_open_timers,
-      lw_open_coroutine, lw_open_scope,  lw_open_runner, lw_open_gather,   lw_open_wait,
-      lw_open_shield,    lw_open_event,  lw_open_lock,   lw_open_semaphore};
+      lw_open_failure, lw_open_future,    lw_open_task,      lw_open_handle,  lw_open_timers, lw_open_coroutine,
+      lw_open_scope,   lw_open_runner,    lw_open_gather,    lw_open_wait,    lw_open_shield, lw_open_event,
+      lw_open_lock,    lw_open_semaphore, lw_open_condition, lw_open_barrier, lw_open_queue};
   lw_Loop *loop;
   int loop_index;
   size_t i;

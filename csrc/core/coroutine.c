@@ -274,7 +274,7 @@ static int define_await(lua_State *L) {
 }
 
 void lw_open_coroutine(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const lw_WaitClass await_class = {await_resumed, await_cancel, NULL, lw_describe_await, await_undo};
+  static const lw_WaitClass await_class = {await_resumed, await_cancel, NULL, lw_describe_await, await_undo, NULL};
   static const luaL_Reg unused[] = {{"__tostring", coroutine_tostring}, {"__gc", coroutine_gc}, {NULL, NULL}};
   static const luaL_Reg used[] = {{"__tostring", coroutine_tostring}, {NULL, NULL}};
   static const luaL_Reg funcs[] = {

@@ -119,6 +119,12 @@ static int stranger(lua_State *L, const lw_Task *task, lua_KContext context, lua
   return lua_yieldk(L, 1, context, k);
 }
 
+int lw_raise_cancelled(lua_State *L, lw_Loop *loop, lw_Task *task) {
+  lw_task_node(task)->flags |= LW_SWALLOWED;
+  lw_push_cancelled(L, loop, NULL);
+  return lua_error(L);
+}
+
 /* The wait of the running task, in whose frame this is, has ended. */
 static int end_of_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lw_Node *node = lw_task_node(task);
@@ -126,10 +132,10 @@ static int end_of_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {
   uint8_t flags = node->flags;
   node->flags = (uint8_t)(flags & ~(LW_CANCEL_NOW | LW_GRANTED | LW_TIMED_OUT));
   if (LW_UNLIKELY(flags & LW_CANCEL_NOW)) {
-    node->flags = (uint8_t)((node->flags & ~LW_CANCEL_NEXT) | LW_SWALLOWED);
+    node->flags &= (uint8_t)~LW_CANCEL_NEXT;
+    if (class->interrupted != NULL) return class->interrupted(L, task, task->on, flags & LW_GRANTED);
     if ((flags & LW_GRANTED) && class->hand_on != NULL) class->hand_on(loop, task, task->on);
-    lw_push_cancelled(L, loop, NULL);
-    return lua_error(L);
+    return lw_raise_cancelled(L, loop, task);
   }
   return class->resumed(L, task, task->on, flags & LW_TIMED_OUT ? LW_TIMEOUT : LW_WOKEN);
 }

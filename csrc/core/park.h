@@ -30,6 +30,13 @@ typedef enum lw_WaitKind {
   LW_WAIT_SEMAPHORE,
   LW_WAIT_EVENT,
   LW_WAIT_LOCK,
+  LW_WAIT_CONDITION,
+  LW_WAIT_RELOCK,           /* a condition's wait takes the lock again, ... */
+  LW_WAIT_RELOCK_CANCELLED, /* ... and then raises CancelledError */
+  LW_WAIT_BARRIER,
+  LW_WAIT_GET,
+  LW_WAIT_PUT,
+  LW_WAIT_JOIN,
   LW_WAIT_REQUEST,
   LW_WAIT_READ,
   LW_WAIT_WRITE,
@@ -51,10 +58,14 @@ typedef struct lw_WaitClass {
   /* The task was woken, but a cancellation came in the same turn: hands on what it had been given. NULL: nothing to do.
    */
   void (*hand_on)(lw_Loop *loop, lw_Task *task, void *on);
-  /* Pushes what is waited for, as in "semaphore (0 of 3 free, 2 waiting)". */
+  /* Pushes what is waited for, as in "semaphore (0 free, 2 waiting)". */
   void (*describe)(lua_State *L, lw_Loop *loop, void *on);
   /* Where `cancel` can pass the request on: takes the task out of the wait for good. Else NULL, `cancel` does it. */
   void (*undo)(lw_Loop *loop, lw_Task *task, void *on);
+  /* For a wait that has to be made good before CancelledError is raised (a condition takes its lock again); runs in the
+   * task like `resumed`, in the place of hand_on, and calls lw_raise_cancelled in the end; `granted`: the task was
+   * woken too. NULL: raised at once. */
+  int (*interrupted)(lua_State *L, lw_Task *task, void *on, int granted);
 } lw_WaitClass;
 
 /* The task that calls, which may then park. Raises RuntimeError outside a task, in a coroutine of the user's own, and
@@ -71,6 +82,9 @@ int lw_pass(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind, void *
 
 /* Ends the wait of a parked task whose node is in no list any more. Never fails. */
 void lw_wake(lw_Loop *loop, lw_Task *task);
+
+/* Raises the CancelledError of the running task, whose wait was interrupted. */
+int lw_raise_cancelled(lua_State *L, lw_Loop *loop, lw_Task *task);
 
 /* Pushes text on what the parked task waits for. */
 void lw_push_waiting_on(lua_State *L, lw_Loop *loop, lw_Task *task);

@@ -75,7 +75,7 @@ static int loop_time(lua_State *L) {
 }
 
 void lw_open_timers(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const lw_WaitClass sleep_class = {sleep_resumed, sleep_cancel, NULL, sleep_describe, NULL};
+  static const lw_WaitClass sleep_class = {sleep_resumed, sleep_cancel, NULL, sleep_describe, NULL, NULL};
   static const luaL_Reg funcs[] = {{"sleep", loop_sleep}, {"time", loop_time}, {NULL, NULL}};
   loop->waits[LW_WAIT_SLEEP] = &sleep_class;
   lw_setfuncs(L, loop_index, funcs);

@@ -369,6 +369,6 @@ const luaL_Reg lw_stream_read_methods[] = {
 };
 
 void lw_open_stream_read(lw_Loop *loop) {
-  static const lw_WaitClass read_class = {read_resumed, read_cancel, read_hand_on, read_describe, NULL};
+  static const lw_WaitClass read_class = {read_resumed, read_cancel, read_hand_on, read_describe, NULL, NULL};
   loop->waits[LW_WAIT_READ] = &read_class;
 }

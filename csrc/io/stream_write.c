@@ -318,6 +318,6 @@ const luaL_Reg lw_stream_write_methods[] = {
     {"write", stream_write}, {"flush", stream_flush}, {"shutdown", stream_shutdown}, {NULL, NULL}};
 
 void lw_open_stream_write(lw_Loop *loop) {
-  static const lw_WaitClass write_class = {write_resumed, write_cancel, write_hand_on, write_describe, NULL};
+  static const lw_WaitClass write_class = {write_resumed, write_cancel, write_hand_on, write_describe, NULL, NULL};
   loop->waits[LW_WAIT_WRITE] = &write_class;
 }

@@ -1,10 +1,10 @@
 #include <lauxlib.h>
 
-#include "core/park.h"
 #include "sync/sync.h"
+#include "sync/waiters.h"
 
 typedef struct Event {
-  lw_List waiters; /* tasks */
+  lw_List waiters; /* tasks; first, since it is what they are parked on */
   int set;
 } Event;
 
@@ -12,12 +12,6 @@ static int event_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
   (void)task, (void)on, (void)wake;
   lua_pushboolean(L, 1);
   return 1;
-}
-
-static int event_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
-  (void)L, (void)loop;
-  lw_list_remove(&((Event *)on)->waiters, &lw_task_node(task)->link);
-  return 0;
 }
 
 static void event_describe(lua_State *L, lw_Loop *loop, void *on) {
@@ -36,25 +30,17 @@ static int new_event(lua_State *L) {
 
 /* event:wait(): returns true once the event is set; at once if it is */
 static int event_wait(lua_State *L) {
-  lw_Loop *loop = lw_loop(L);
   Event *event = lw_self(L);
-  lw_Task *task;
-  if (event->set) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  task = lw_waiter(L, loop);
-  lw_list_push(&event->waiters, &lw_task_node(task)->link);
-  return lw_park(L, loop, task, LW_WAIT_EVENT, event);
+  if (!event->set) return lw_wait_in(L, lw_loop(L), &event->waiters, LW_WAIT_EVENT);
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 /* event:set(): wakes all who wait, in the order in which they came; they go on even if it is cleared again at once */
 static int event_set(lua_State *L) {
   Event *event = lw_self(L);
-  lw_Loop *loop = lw_loop(L);
-  lw_Link *link;
   event->set = 1;
-  while ((link = lw_list_pop(&event->waiters)) != NULL) lw_wake(loop, lw_node_task(LW_CONTAINER(link, lw_Node, link)));
+  lw_wake_all(lw_loop(L), &event->waiters);
   return 0;
 }
 
@@ -76,8 +62,7 @@ static int event_statistics(lua_State *L) {
   lua_createtable(L, 0, 2);
   lua_pushboolean(L, event->set);
   lua_setfield(L, -2, "is_set");
-  lua_pushinteger(L, (lua_Integer)lw_list_count(&event->waiters));
-  lua_setfield(L, -2, "waiters");
+  lw_set_count(L, "waiters", &event->waiters);
   return 1;
 }
 
@@ -93,7 +78,7 @@ static int event_tostring(lua_State *L) {
 }
 
 void lw_open_event(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const lw_WaitClass event_class = {event_resumed, event_cancel, NULL, event_describe, NULL};
+  static const lw_WaitClass event_class = {event_resumed, lw_leave, NULL, event_describe, NULL, NULL};
   static const luaL_Reg methods[] = {{"wait", event_wait},
                                      {"set", event_set},
                                      {"clear", event_clear},

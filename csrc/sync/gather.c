@@ -272,7 +272,7 @@ static int gather(lua_State *L) {
 }
 
 void lw_open_gather(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const lw_WaitClass gather_class = {gather_resumed, gather_cancel, NULL, gather_describe, lw_fan_undo};
+  static const lw_WaitClass gather_class = {gather_resumed, gather_cancel, NULL, gather_describe, lw_fan_undo, NULL};
   static const luaL_Reg funcs[] = {{"gather", gather}, {NULL, NULL}};
   loop->waits[LW_WAIT_GATHER] = &gather_class;
   loop->pass_on = gather_pass_on;

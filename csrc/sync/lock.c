@@ -1,120 +1,147 @@
+#include "sync/lock.h"
+
 #include <lauxlib.h>
 
 #include "base/error.h"
-#include "core/park.h"
 #include "sync/sync.h"
+#include "sync/waiters.h"
 
-/* User value 1 is the holder, a task. A lock that is released while tasks wait stays locked: it goes straight to the
- * one that has waited longest, so that no newcomer can overtake. */
-typedef struct Lock {
-  lw_List waiters; /* tasks */
-  int locked;
-} Lock;
+static const char METATABLE = 0; /* of a lock, in the registry under the address of this */
+enum { HOLDER = 1 };
 
-static void hand_over(lw_Loop *loop, Lock *lock) {
-  lw_Link *link = lw_list_pop(&lock->waiters);
-  if (link != NULL)
-    lw_wake(loop, lw_node_task(LW_CONTAINER(link, lw_Node, link)));
-  else
-    lock->locked = 0;
+lw_Lock *lw_lock_new(lua_State *L) {
+  lw_Lock *lock = lua_newuserdatauv(L, sizeof *lock, 1);
+  *lock = (lw_Lock){0};
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &METATABLE);
+  lua_setmetatable(L, -2);
+  return lock;
 }
 
-/* The running task has got the lock at 1. */
-static int held(lua_State *L, lw_Loop *loop) {
+lw_Lock *lw_to_lock(lua_State *L, int index) {
+  const void *metatable;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &METATABLE);
+  metatable = lua_topointer(L, -1);
+  lua_pop(L, 1);
+  return lw_test(L, index, metatable);
+}
+
+void lw_lock_hand_over(lw_Loop *loop, lw_Lock *lock) {
+  lock->holder = NULL;
+  if (lw_wake_first(loop, &lock->waiters) == NULL) lock->locked = 0;
+}
+
+void lw_lock_held(lua_State *L, lw_Loop *loop, int index) {
   lw_push_anchored(L, loop, lw_task_node(loop->current)->slot);
-  lua_setiuservalue(L, 1, 1);
-  lua_settop(L, 1);
-  return 1;
+  lua_setiuservalue(L, index, HOLDER);
+  ((lw_Lock *)lua_touserdata(L, index))->holder = loop->current;
 }
 
 static int acquire_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
   (void)task, (void)on, (void)wake;
-  return held(L, lw_loop(L));
-}
-
-static int acquire_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
-  (void)L, (void)loop;
-  lw_list_remove(&((Lock *)on)->waiters, &lw_task_node(task)->link);
-  return 0;
+  lw_lock_held(L, lw_loop(L), 1);
+  return 1;
 }
 
 static void acquire_hand_on(lw_Loop *loop, lw_Task *task, void *on) {
   (void)task;
-  hand_over(loop, on);
+  lw_lock_hand_over(loop, on);
 }
 
-static void lock_describe(lua_State *L, lw_Loop *loop, void *on) {
-  (void)loop;
-  lua_pushfstring(L, "lock (%d waiting)", (int)lw_list_count(&((Lock *)on)->waiters));
+void lw_lock_describe(lua_State *L, lw_Loop *loop, const lw_Lock *lock) {
+  int waiting = (int)lw_list_count(&lock->waiters);
+  if (lock->holder == NULL) {
+    lua_pushfstring(L, "lock (%d waiting)", waiting);
+  } else if (lw_future_done(&lock->holder->future)) {
+    lua_pushfstring(L, "lock held by Task-%d, which has ended (%d waiting)", (int)lock->holder->id, waiting);
+  } else {
+    lw_push_anchored(L, loop, lw_task_node(lock->holder)->slot);
+    lw_task_push_description(L, loop, -1, lock->holder);
+    lua_pushfstring(L, "lock held by %s (%d waiting)", lua_tostring(L, -1), waiting);
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+  }
 }
+
+static void acquire_describe(lua_State *L, lw_Loop *loop, void *on) { lw_lock_describe(L, loop, on); }
 
 /* async.Lock(): not locked. After asyncio.Lock. */
 static int new_lock(lua_State *L) {
-  Lock *lock = lua_newuserdatauv(L, sizeof *lock, 1);
-  *lock = (Lock){0};
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_setmetatable(L, -2);
+  lw_lock_new(L);
   return 1;
+}
+
+int lw_lock_acquire(lua_State *L, lw_Loop *loop) {
+  lw_Lock *lock = lua_touserdata(L, 1);
+  lua_settop(L, 1);
+  if (lock->locked || loop->current == NULL) return lw_wait_in(L, loop, &lock->waiters, LW_WAIT_LOCK);
+  lock->locked = 1;
+  lw_lock_held(L, loop, 1);
+  return 1;
+}
+
+void lw_lock_let_go(lua_State *L, lw_Loop *loop, int index) {
+  lua_pushnil(L);
+  lua_setiuservalue(L, index, HOLDER);
+  lw_lock_hand_over(loop, lua_touserdata(L, index));
+}
+
+int lw_lock_release(lua_State *L, lw_Loop *loop) {
+  if (!((lw_Lock *)lua_touserdata(L, 1))->locked)
+    return lw_error_raise(L, LW_RUNTIME_ERROR, "the lock is not acquired");
+  lw_lock_let_go(L, loop, 1);
+  return 0;
 }
 
 /* lock:acquire(): locks it, waits until it can; returns the lock, for <close>. Cancelled, it does not hold it.
  * RuntimeError outside a task. */
 static int lock_acquire(lua_State *L) {
-  Lock *lock = lw_self(L);
-  lw_Loop *loop = lw_loop(L);
-  lw_Task *task;
-  lua_settop(L, 1);
-  if (!lock->locked && loop->current != NULL) {
-    lock->locked = 1;
-    return held(L, loop);
-  }
-  task = lw_waiter(L, loop);
-  lw_list_push(&lock->waiters, &lw_task_node(task)->link);
-  return lw_park(L, loop, task, LW_WAIT_LOCK, lock);
+  lw_self(L);
+  return lw_lock_acquire(L, lw_loop(L));
 }
 
 /* lock:release(): unlocks it, or hands it to the task that has waited longest. RuntimeError if it is not locked. */
 static int lock_release(lua_State *L) {
-  Lock *lock = lw_self(L);
-  if (!lock->locked) return lw_error_raise(L, LW_RUNTIME_ERROR, "the lock is not acquired");
-  lua_pushnil(L);
-  lua_setiuservalue(L, 1, 1);
-  hand_over(lw_loop(L), lock);
-  return 0;
+  lw_self(L);
+  return lw_lock_release(L, lw_loop(L));
 }
 
 /* lock:locked(): is it? */
 static int lock_locked(lua_State *L) {
-  lua_pushboolean(L, ((Lock *)lw_self(L))->locked);
+  lua_pushboolean(L, ((lw_Lock *)lw_self(L))->locked);
   return 1;
+}
+
+void lw_lock_push_statistics(lua_State *L, int index) {
+  lw_Lock *lock = lua_touserdata(L, index);
+  index = lua_absindex(L, index);
+  lua_createtable(L, 0, 3);
+  lua_pushboolean(L, lock->locked);
+  lua_setfield(L, -2, "locked");
+  lw_set_count(L, "waiters", &lock->waiters);
+  lua_getiuservalue(L, index, HOLDER);
+  lua_setfield(L, -2, "holder");
 }
 
 /* lock:statistics(): {locked=, waiters=, holder= (a task, or nil)} */
 static int lock_statistics(lua_State *L) {
-  Lock *lock = lw_self(L);
-  lua_createtable(L, 0, 3);
-  lua_pushboolean(L, lock->locked);
-  lua_setfield(L, -2, "locked");
-  lua_pushinteger(L, (lua_Integer)lw_list_count(&lock->waiters));
-  lua_setfield(L, -2, "waiters");
-  lua_getiuservalue(L, 1, 1);
-  lua_setfield(L, -2, "holder");
+  lw_self(L);
+  lw_lock_push_statistics(L, 1);
   return 1;
 }
 
 static int lock_gc(lua_State *L) {
-  lw_orphan(&((Lock *)lua_touserdata(L, 1))->waiters);
+  lw_orphan(&((lw_Lock *)lua_touserdata(L, 1))->waiters);
   return 0;
 }
 
 static int lock_tostring(lua_State *L) {
-  Lock *lock = lw_self(L);
+  lw_Lock *lock = lw_self(L);
   lua_pushfstring(L, "<Lock %s waiters=%d>", lock->locked ? "locked" : "unlocked", (int)lw_list_count(&lock->waiters));
   return 1;
 }
 
 void lw_open_lock(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const lw_WaitClass acquire_class = {acquire_resumed, acquire_cancel, acquire_hand_on, lock_describe, NULL};
+  static const lw_WaitClass acquire_class = {acquire_resumed, lw_leave, acquire_hand_on, acquire_describe, NULL, NULL};
   static const luaL_Reg methods[] = {{"acquire", lock_acquire},
                                      {"release", lock_release},
                                      {"locked", lock_locked},
@@ -124,6 +151,8 @@ void lw_open_lock(lua_State *L, int loop_index, lw_Loop *loop) {
       {"__close", lock_release}, {"__gc", lock_gc}, {"__tostring", lock_tostring}, {NULL, NULL}};
   loop->waits[LW_WAIT_LOCK] = &acquire_class;
   lw_class(L, loop_index, "Lock", methods, meta);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &METATABLE);
   lw_add_constructor(L, loop_index, "Lock", new_lock);
   lw_export_methods(L, "lock_methods");
   lua_pop(L, 1);

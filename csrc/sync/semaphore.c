@@ -1,34 +1,24 @@
 #include <lauxlib.h>
 
 #include "base/error.h"
-#include "core/park.h"
 #include "sync/sync.h"
+#include "sync/waiters.h"
 
 /* A permit that is released goes straight to the task that has waited longest, so that `value` is above 0 only while
  * nobody waits, and no newcomer can overtake. */
 typedef struct Semaphore {
-  lw_List waiters; /* tasks */
+  lw_List waiters; /* tasks; first, since it is what they are parked on */
   lua_Integer value;
   lua_Integer bound; /* of a BoundedSemaphore, else -1 */
 } Semaphore;
 
 static void give(lw_Loop *loop, Semaphore *semaphore) {
-  lw_Link *link = lw_list_pop(&semaphore->waiters);
-  if (link != NULL)
-    lw_wake(loop, lw_node_task(LW_CONTAINER(link, lw_Node, link)));
-  else
-    semaphore->value++;
+  if (lw_wake_first(loop, &semaphore->waiters) == NULL) semaphore->value++;
 }
 
 static int acquire_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
   (void)L, (void)task, (void)on, (void)wake;
   return 1; /* the semaphore, all that acquire has left on the stack */
-}
-
-static int acquire_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
-  (void)L, (void)loop;
-  lw_list_remove(&((Semaphore *)on)->waiters, &lw_task_node(task)->link);
-  return 0;
 }
 
 static void acquire_hand_on(lw_Loop *loop, lw_Task *task, void *on) {
@@ -63,17 +53,10 @@ static int new_bounded(lua_State *L) { return new_with(L, 1); }
  * it has taken none. */
 static int semaphore_acquire(lua_State *L) {
   Semaphore *semaphore = lw_self(L);
-  lw_Loop *loop;
-  lw_Task *task;
   lua_settop(L, 1);
-  if (semaphore->value > 0) {
-    semaphore->value--;
-    return 1;
-  }
-  loop = lw_loop(L);
-  task = lw_waiter(L, loop);
-  lw_list_push(&semaphore->waiters, &lw_task_node(task)->link);
-  return lw_park(L, loop, task, LW_WAIT_SEMAPHORE, semaphore);
+  if (semaphore->value == 0) return lw_wait_in(L, lw_loop(L), &semaphore->waiters, LW_WAIT_SEMAPHORE);
+  semaphore->value--;
+  return 1;
 }
 
 /* semaphore:release(): gives a permit back, to the task that has waited longest. ValueError of a bounded one if none
@@ -104,8 +87,7 @@ static int semaphore_statistics(lua_State *L) {
   lua_createtable(L, 0, 3);
   lua_pushinteger(L, semaphore->value);
   lua_setfield(L, -2, "value");
-  lua_pushinteger(L, (lua_Integer)lw_list_count(&semaphore->waiters));
-  lua_setfield(L, -2, "waiters");
+  lw_set_count(L, "waiters", &semaphore->waiters);
   if (semaphore->bound >= 0) {
     lua_pushinteger(L, semaphore->bound);
     lua_setfield(L, -2, "bound");
@@ -126,8 +108,8 @@ static int semaphore_tostring(lua_State *L) {
 }
 
 void lw_open_semaphore(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const lw_WaitClass acquire_class = {acquire_resumed, acquire_cancel, acquire_hand_on, semaphore_describe,
-                                             NULL};
+  static const lw_WaitClass acquire_class = {acquire_resumed,    lw_leave, acquire_hand_on,
+                                             semaphore_describe, NULL,     NULL};
   static const luaL_Reg methods[] = {{"acquire", semaphore_acquire},       {"release", semaphore_release},
                                      {"locked", semaphore_locked},         {"value", semaphore_value},
                                      {"statistics", semaphore_statistics}, {NULL, NULL}};

@@ -47,7 +47,7 @@ static int ensure_future(lua_State *L) {
 }
 
 void lw_open_shield(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const lw_WaitClass shield_class = {shield_resumed, shield_cancel, NULL, shield_describe, NULL};
+  static const lw_WaitClass shield_class = {shield_resumed, shield_cancel, NULL, shield_describe, NULL, NULL};
   static const luaL_Reg funcs[] = {{"shield", shield}, {"ensure_future", ensure_future}, {NULL, NULL}};
   loop->waits[LW_WAIT_SHIELD] = &shield_class;
   lw_setfuncs(L, loop_index, funcs);

@@ -10,5 +10,8 @@ void lw_open_shield(lua_State *L, int loop_index, lw_Loop *loop);
 void lw_open_event(lua_State *L, int loop_index, lw_Loop *loop);
 void lw_open_lock(lua_State *L, int loop_index, lw_Loop *loop);
 void lw_open_semaphore(lua_State *L, int loop_index, lw_Loop *loop);
+void lw_open_condition(lua_State *L, int loop_index, lw_Loop *loop);
+void lw_open_barrier(lua_State *L, int loop_index, lw_Loop *loop);
+void lw_open_queue(lua_State *L, int loop_index, lw_Loop *loop);
 
 #endif

@@ -116,7 +116,7 @@ static int wait(lua_State *L) {
 }
 
 void lw_open_wait(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const lw_WaitClass wait_class = {wait_resumed, wait_cancel, NULL, wait_describe, NULL};
+  static const lw_WaitClass wait_class = {wait_resumed, wait_cancel, NULL, wait_describe, NULL, NULL};
   static const luaL_Reg funcs[] = {{"wait", wait}, {NULL, NULL}};
   int i;
   loop->waits[LW_WAIT_WAIT] = &wait_class;

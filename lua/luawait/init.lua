@@ -3,7 +3,7 @@ local core = require "luawait.core"
 local group = require "luawait.group"
 local scopes = require "luawait.scopes"
 local await = require "luawait.await"
-require "luawait.with"
+require "luawait.primitives"
 
 local async = setmetatable({}, {
   --- async(fn): an async function; calling it returns a Coroutine, see core/coroutine.c.
@@ -14,6 +14,7 @@ for _, name in ipairs {
   "run", "Runner", "create_task", "current_task", "all_tasks", "sleep", "time", "call_soon", "call_later", "call_at",
   "set_exception_handler", "Future", "gather", "is_failure", "wait", "shield", "pcall", "xpcall", "errors",
   "ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION", "Event", "Lock", "Semaphore", "BoundedSemaphore",
+  "Condition", "Barrier", "Queue", "PriorityQueue", "LifoQueue",
 } do
   async[name] = core[name]
 end
