@@ -1,6 +1,6 @@
 -- A rate-limited fetcher: all requests are begun at once, and a semaphore lets three at a time through.
 -- Prints the pages in the order in which they were asked for, and how many requests were in flight at most.
--- (fetch_all.lua makes real requests.)
+-- (rate_limit_workers.lua does the same with workers, fetch_all.lua makes real requests.)
 local async = require "luawait"
 
 local permits = async.Semaphore(3)

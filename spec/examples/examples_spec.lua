@@ -59,6 +59,11 @@ worker 2	finished its job
 worker 3	was cancelled
 ]],
   ["rate_limit_semaphore.lua"] = pages .. "8 requests, at most 3 in flight\n",
+  ["rate_limit_workers.lua"] = pages .. "8 requests, at most 3 in flight\n",
+  ["producers_consumers.lua"] = [[
+ann baked 6	bob baked 4
+10 eaten, at most 2 on the shelf
+]],
   ["init_gate.lua"] = [[
 ann asks
 bob asks
@@ -68,14 +73,35 @@ bob has rows of bob
 eve asks
 eve has rows of eve
 ]],
+  ["batch_processor.lua"] = [[
+batch of 4: 1, 2, 3, 4
+batch of 4: 5, 6, 7, 8
+batch of 1: 9
+batch of 3: 10, 11, 12
+]],
+  ["chat_room.lua"] = [[
+to ann	welcome, ann
+to bob	welcome, bob
+to ann	bob joins
+to bob	ann: hello, bob
+to ann	bob: I cannot stay
+to ann	bob leaves
+]],
+  ["sensors.lua"] = [[
+temperature: 9 readings, mean 21.6
+humidity: 3 readings, mean 42.0
+pressure: 2 readings, mean 1013.0
+]],
   ["dining_philosophers.lua"] = function(text)
     local problem, rest = text:match("^(DeadlockError: .-\n)(%d+ meals\n)$")
     assert.equal("15 meals\n", rest, text)
-    local waits = { "gather" }
-    for i = 1, 5 do waits[i + 1] = "philosopher " .. i .. " lock" end
+    local waits = { "Task-1 for gather" }
+    for i = 1, 5 do waits[i + 1] = ("philosopher %d for lock held by philosopher %d"):format(i, i % 5 + 1) end
     local told = {}
-    for task, what in problem:gmatch("\n  <Task pending name='([^\n']+)'[^\n]*> waits for: (%l+) [^\n]*") do
-      told[#told + 1] = what == "gather" and what or task .. " " .. what
+    for line in problem:gmatch("\n  ([^\n]+)") do
+      local task, what, holder = line:gsub("<Task pending name='([^']+)'[^>]*>", "%1")
+        :match("^(.-) waits for: (%l+)(.-) %([^(]+%)$")
+      told[#told + 1] = task and task .. " for " .. what .. holder
     end
     assert.same(waits, told, text)
   end,
