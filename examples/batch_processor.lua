@@ -3,13 +3,15 @@
 -- Prints the batches.
 local async = require "luawait"
 
-local SIZE <const>, PATIENCE <const> = 4, 0.05
+local SIZE <const> = 4
 
 local Batcher = {}
 Batcher.__index = Batcher
 
-function Batcher.new(handle)
-  return setmetatable({ items = async.Queue(), due = async.Event(), closed = false, handle = handle }, Batcher)
+-- patience: seconds that an item may wait for others; handle: a function that takes an array of items.
+function Batcher.new(patience, handle)
+  local fields = { items = async.Queue(), due = async.Event(), closed = false, patience = patience, handle = handle }
+  return setmetatable(fields, Batcher)
 end
 
 function Batcher:add(item)
@@ -22,9 +24,9 @@ function Batcher:close()
   self.due:set()
 end
 
--- Waits until a batch is due or PATIENCE is over, and takes what there is: up to SIZE items, maybe none.
+-- Waits until a batch is due or patience is over, and takes what there is: up to SIZE items, maybe none.
 function Batcher:next_batch()
-  async.pcall(async.wait_for, function() self.due:wait() end, PATIENCE)      -- only TimeoutError can come of it
+  async.pcall(async.wait_for, function() self.due:wait() end, self.patience) -- only TimeoutError can come of it
   local batch = {}
   while #batch < SIZE and not self.items:empty() do batch[#batch + 1] = self.items:get_nowait() end
   if self.items:qsize() < SIZE and not self.closed then self.due:clear() end
@@ -39,12 +41,19 @@ function Batcher:run()
   until self.closed and self.items:empty()
 end
 
+local function send(batch) print("sent: " .. table.concat(batch, ", ")) end
+
 async.run(function()
-  local batcher = Batcher.new(function(batch) print("batch of " .. #batch .. ": " .. table.concat(batch, ", ")) end)
-  local running = async.create_task(function() batcher:run() end)
-  for i = 1, 9 do batcher:add(i) end
-  batcher.items:join()                            -- two full batches, and one whose time was over
-  for i = 10, 12 do batcher:add(i) end
-  batcher:close()                                 -- the last one goes at once
-  async.await(running)
+  local parcels, letters = Batcher.new(60, send), Batcher.new(0.01, send)
+  async.task_group(function(group)
+    group:create_task(function() parcels:run() end)
+    group:create_task(function() letters:run() end)
+    for i = 1, SIZE do parcels:add("parcel " .. i) end
+    parcels.items:join()                          -- sent at once: the batch is full
+    for i = 1, 2 do letters:add("letter " .. i) end
+    letters.items:join()                          -- sent soon: no more came in time
+    for i = 5, 9 do parcels:add("parcel " .. i) end
+    parcels:close()                               -- the last one goes at once, too
+    letters:close()
+  end)
 end)

@@ -74,10 +74,10 @@ eve asks
 eve has rows of eve
 ]],
   ["batch_processor.lua"] = [[
-batch of 4: 1, 2, 3, 4
-batch of 4: 5, 6, 7, 8
-batch of 1: 9
-batch of 3: 10, 11, 12
+sent: parcel 1, parcel 2, parcel 3, parcel 4
+sent: letter 1, letter 2
+sent: parcel 5, parcel 6, parcel 7, parcel 8
+sent: parcel 9
 ]],
   ["chat_room.lua"] = [[
 to ann	welcome, ann
