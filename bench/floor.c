@@ -1,6 +1,7 @@
 /* floor.c - what a workload costs on the bare Lua C API.
  *
- *   floor WORKLOAD     spawn switch timers idle queue semaphore event: prints one JSON line
+ *   floor WORKLOAD     spawn switch timers idle queue semaphore lock condition barrier event: prints one JSON
+ *                      line
  *   floor probe        a fixed amount of C work: shows how noisy the machine is
  *
  * There are no task objects, no cancellation, no tracebacks and no errors here: only coroutines and
@@ -32,6 +33,9 @@ enum {
   HOLDERS = 1000,
   HOLDS = 100,
   PERMITS = 10,
+  TURNS = 100,
+  PARTIES = 100,
+  ROUNDS = 1000,
   WAITERS = 100000,
   PROBE_STEPS = 50000000
 };
@@ -237,7 +241,7 @@ static int l_yield(lua_State *L) {
   return lua_yield(L, 0);
 }
 
-static int permits = PERMITS, inside, most_inside;
+static int permits, inside, most_inside;
 
 static int enter(lua_State *L, int status, lua_KContext ctx) {
   (void)L, (void)status, (void)ctx;
@@ -262,6 +266,27 @@ static int l_release(lua_State *L) {
     permits++;
   else
     push(&ready, pop(&waiting));
+  return 0;
+}
+
+/* a condition without its lock, which is never contended here: the tasks notify one another in turn */
+static int l_wait_turn(lua_State *L) {
+  push(&waiting, L);
+  return lua_yield(L, 0);
+}
+
+static int l_notify(lua_State *L) {
+  (void)L;
+  if (!is_empty(&waiting)) push(&ready, pop(&waiting));
+  return 0;
+}
+
+static int arrived;
+
+static int l_meet(lua_State *L) {
+  if (++arrived < PARTIES) return l_wait_turn(L);
+  arrived = 0;
+  while (!is_empty(&waiting)) push(&ready, pop(&waiting));
   return 0;
 }
 
@@ -402,17 +427,48 @@ static void run_queue(void) {
   report(ITEMS, "");
 }
 
-static void run_semaphore(void) {
+static void run_permits(int n) {
   int fn = compile(
       "local acquire, release, yield = acquire, release, yield "
       "return function(n) for _ = 1, n do acquire() yield() release() end end");
+  permits = n;
   start();
   spawn_all(fn, HOLDERS, HOLDS);
   run_ready();
   stop();
   check_all_ended();
-  if (permits != PERMITS || most_inside != PERMITS) fail("wrong number of permits");
+  if (permits != n || most_inside != n) fail("wrong number of permits");
   report((long)HOLDERS * HOLDS, "");
+}
+
+static void run_semaphore(void) { run_permits(PERMITS); }
+
+static void run_lock(void) { run_permits(1); }
+
+static void run_condition(void) {
+  int fn = compile(
+      "local wait, notify = wait_turn, notify "
+      "return function(n) for _ = 1, n do wait() notify() end end");
+  start();
+  spawn_all(fn, HOLDERS, TURNS);
+  run_ready();
+  l_notify(M);
+  run_ready();
+  stop();
+  check_all_ended();
+  report((long)HOLDERS * TURNS, "");
+}
+
+static void run_barrier(void) {
+  int fn = compile(
+      "local meet = meet "
+      "return function(n) for _ = 1, n do meet() end end");
+  start();
+  spawn_all(fn, PARTIES, ROUNDS);
+  run_ready();
+  stop();
+  check_all_ended();
+  report((long)PARTIES * ROUNDS, "");
 }
 
 static void run_event(void) {
@@ -438,9 +494,17 @@ static void run_probe(void) {
 }
 
 static void open_state(void) {
-  static const luaL_Reg functions[] = {{"sleep", l_sleep},     {"clock", l_clock}, {"sample", l_sample},
-                                       {"yield", l_yield},     {"wait", l_wait},   {"acquire", l_acquire},
-                                       {"release", l_release}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"sleep", l_sleep},
+                                       {"clock", l_clock},
+                                       {"sample", l_sample},
+                                       {"yield", l_yield},
+                                       {"wait", l_wait},
+                                       {"acquire", l_acquire},
+                                       {"release", l_release},
+                                       {"wait_turn", l_wait_turn},
+                                       {"notify", l_notify},
+                                       {"meet", l_meet},
+                                       {NULL, NULL}};
   static const luaL_Reg queue[] = {{"put", l_put}, {"get", l_get}, {NULL, NULL}};
   M = luaL_newstate();
   if (!M) fail("out of memory");
@@ -459,8 +523,10 @@ int main(int argc, char **argv) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } workloads[] = {{"spawn", run_spawn}, {"switch", run_switch},       {"timers", run_timers}, {"idle", run_idle},
-                   {"queue", run_queue}, {"semaphore", run_semaphore}, {"event", run_event},   {"probe", run_probe}};
+  } workloads[] = {{"spawn", run_spawn}, {"switch", run_switch},       {"timers", run_timers},
+                   {"idle", run_idle},   {"queue", run_queue},         {"semaphore", run_semaphore},
+                   {"lock", run_lock},   {"condition", run_condition}, {"barrier", run_barrier},
+                   {"event", run_event}, {"probe", run_probe}};
   for (size_t i = 0; argc == 2 && i < sizeof workloads / sizeof *workloads; i++) {
     if (strcmp(argv[1], workloads[i].name)) continue;
     open_state();

@@ -48,17 +48,15 @@ function W.idle() -- the tasks are kept by the loop alone, as the floor's are by
   os.exit(0, false)
 end
 
-if async.Queue then
-  function W.queue()
-    local n, queue, sum = measure.ITEMS, async.Queue(measure.QUEUE_SIZE), 0
-    local stop = measure.start(clock)
-    async.gather(
-      function() for i = 1, n do queue:put(i) end end,
-      function() for _ = 1, n do sum = sum + queue:get() end end
-    )
-    stop(n)
-    assert(sum == n * (n + 1) // 2, "wrong sum")
-  end
+function W.queue()
+  local n, queue, sum = measure.ITEMS, async.Queue(measure.QUEUE_SIZE), 0
+  local stop = measure.start(clock)
+  async.gather(
+    function() for i = 1, n do queue:put(i) end end,
+    function() for _ = 1, n do sum = sum + queue:get() end end
+  )
+  stop(n)
+  assert(sum == n * (n + 1) // 2, "wrong sum")
 end
 
 function W.semaphore()
@@ -83,6 +81,63 @@ function W.semaphore()
   stop(n * rounds)
   async.gather(create_tasks(n, hold_counted))
   check()
+end
+
+function W.lock()
+  local n, rounds, lock, inside = measure.HOLDERS, measure.HOLDS, async.Lock(), 0
+  local function hold()
+    for _ = 1, rounds do
+      lock:acquire()
+      sleep(0)
+      lock:release()
+    end
+  end
+  local function hold_counted()
+    lock:acquire()
+    inside = inside + 1
+    sleep(0)
+    assert(inside == 1, "more than one holds the lock")
+    inside = 0
+    lock:release()
+  end
+  local stop = measure.start(clock)
+  async.gather(create_tasks(n, hold))
+  stop(n * rounds)
+  async.gather(create_tasks(n, hold_counted))
+end
+
+function W.condition() -- each notifies the next
+  local n, turns, condition, taken = measure.HOLDERS, measure.TURNS, async.Condition(), 0
+  local function take_turns()
+    condition:acquire()
+    for _ = 1, turns do
+      condition:wait()
+      condition:notify()
+    end
+    taken = taken + turns
+    condition:release()
+  end
+  local stop = measure.start(clock)
+  local tasks = create_tasks(n, take_turns)
+  sleep(0)
+  condition:with(function() condition:notify() end)
+  async.gather(tasks)
+  stop(n * turns)
+  assert(taken == n * turns, "not all had their turns")
+end
+
+function W.barrier()
+  local n, rounds, barrier, sum = measure.PARTIES, measure.ROUNDS, async.Barrier(measure.PARTIES), 0
+  local stop = measure.start(clock)
+  local function meet()
+    for _ = 1, rounds do
+      local place = barrier:wait() -- before the sum is read: others add to it meanwhile
+      sum = sum + place
+    end
+  end
+  async.gather(create_tasks(n, meet))
+  stop(n * rounds)
+  assert(sum == rounds * n * (n + 1) // 2, "wrong numbers")
 end
 
 function W.event()

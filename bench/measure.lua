@@ -11,6 +11,9 @@ local measure = {
   HOLDERS = 1000,
   HOLDS = 100,
   PERMITS = 10,
+  TURNS = 100,
+  PARTIES = 100,
+  ROUNDS = 1000,
   WAITERS = 100000,
 }
 

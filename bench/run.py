@@ -110,15 +110,13 @@ class Competitors:
         self.floor = build_program("floor", build)
         self.server = build_program("uvserver", build)
         self.loadgen = build_program("loadgen", build)
-        self.has_queue = False
         self.names = self.find_luawait() + ["floor"] + [name for name in others if self.is_installed(name)]
 
     def check(self, *command):
         return subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True)
 
     def find_luawait(self):
-        found = self.check(self.lua, "-e", "print(require('luawait').Queue ~= nil)")
-        self.has_queue = found.stdout.strip() == "true"
+        found = self.check(self.lua, "-e", "require('luawait')")
         if found.returncode == 0:
             return ["luawait"]
         say("luawait cannot be loaded, only the others are measured:", gist(found.stderr))
@@ -326,7 +324,7 @@ def main():
     if arguments.allocs:
         count_allocations(build)
     competitors = Competitors(build, arguments.peers)
-    workloads = arguments.workloads or [w for w in WORKLOADS if w != "queue" or competitors.has_queue]
+    workloads = arguments.workloads or list(WORKLOADS)
     echo_seconds, bulk_bytes = (1.0, 2**28) if arguments.quick else (2.5, 2**30)
     runner = Runner(competitors, echo_seconds, bulk_bytes)
     repetitions = 1 if arguments.quick else arguments.reps

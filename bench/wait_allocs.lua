@@ -124,6 +124,29 @@ local function queue_items(k)
   async.await(producer)
 end
 
+local function notifications(k)
+  local condition = async.Condition()
+  local function take_turns()
+    local _ <close> = condition:acquire()
+    for _ = 1, k / 2 do
+      condition:wait()
+      condition:notify()
+    end
+  end
+  local first, second = async.create_task(take_turns), async.create_task(take_turns)
+  async.sleep(0)
+  condition:with(function() condition:notify() end)
+  async.await(first)
+  async.await(second)
+end
+
+local function meetings(k)
+  local barrier = async.Barrier(2)
+  local other = async.create_task(function() for _ = 1, k do barrier:wait() end end)
+  for _ = 1, k do barrier:wait() end
+  async.await(other)
+end
+
 -- messages of the same bytes go out and come back: two writes and two reads that wait
 local function round_trips(k)
   local server = net.serve("127.0.0.1", 0, function(peer)
@@ -150,7 +173,15 @@ async.run(function()
   count("await(job())", 5000, false, calls(async.await))
   count("gather(job())", 5000, false, calls(async.gather))
   count("wait_for(fn, 60), fn sleeps", 5000, false, deadlines)
-  if async.Queue then count("queue: put and get that wait", 20000, true, queue_items) end
+  count("queue: put and get that wait", 20000, true, queue_items)
+  count("lock: acquire that waits, release", 20000, true, contended(async.Lock()))
+  count("condition: wait, notify", 20000, true, notifications)
+  count("barrier: two waits", 20000, true, meetings)
+  for _, name in ipairs { "Event", "Lock", "Semaphore", "Condition", "Queue", "PriorityQueue" } do
+    local new, kept = async[name], {}
+    count(name .. "(), idle", 1000, false, function(k) for i = 1, k do kept[i] = new() end end)
+  end
+  count("Barrier(2), idle", 1000, false, function(k) for _ = 1, k do async.Barrier(2) end end)
   if has_net then count("stream: write and read, there and back", 5000, false, round_trips) end
 end)
 return all_good
