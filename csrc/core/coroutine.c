@@ -13,13 +13,13 @@ enum { FUNCTION = 1 };
 
 lw_Kind lw_kind(lua_State *L, const lw_Loop *loop, int index) {
   const void *metatable;
-  if (!lua_getmetatable(L, index)) return lua_isfunction(L, index) ? LW_IS_FUNCTION : LW_IS_NOTHING;
+  if (lua_isfunction(L, index)) return LW_IS_FUNCTION;
+  if (!lua_getmetatable(L, index)) return LW_IS_NOTHING;
   metatable = lua_topointer(L, -1);
   lua_pop(L, 1);
   if (metatable == loop->metatables[LW_REF_COROUTINE]) return LW_IS_COROUTINE;
   if (metatable == loop->metatables[LW_REF_TASK] || metatable == loop->metatables[LW_REF_FUTURE]) return LW_IS_FUTURE;
   if (metatable == loop->metatables[LW_REF_USED_COROUTINE]) return LW_IS_USED;
-  if (lua_isfunction(L, index)) return LW_IS_FUNCTION;
   if (luaL_getmetafield(L, index, "__await") == LUA_TNIL) return LW_IS_NOTHING;
   lua_pop(L, 1);
   return LW_IS_OBJECT;
@@ -68,10 +68,8 @@ int lw_push_body(lua_State *L, int index) {
     return 0;
   }
   lua_getiuservalue(L, index, FUNCTION);
-  while (lua_getiuservalue(L, index, FUNCTION + n + 1) != LUA_TNONE) {
-    luaL_checkstack(L, 4, "too many arguments");
-    n++;
-  }
+  while (lua_getiuservalue(L, index, FUNCTION + n + 1) != LUA_TNONE)
+    if (++n >= LUA_MINSTACK / 4) luaL_checkstack(L, 4, "too many arguments");
   lua_pop(L, 1);
   return n;
 }
@@ -202,7 +200,6 @@ static void find_name(lua_State *L, lw_Loop *loop) {
 static int call_async(lua_State *L) {
   int i, nargs = lua_gettop(L);
   if (LW_UNLIKELY(nargs > LW_MAX_ARGS)) return luaL_error(L, "too many arguments");
-  luaL_checkstack(L, 4, NULL);
   if (LW_UNLIKELY(!lua_toboolean(L, lua_upvalueindex(NAMED)))) find_name(L, lw_loop(L));
   lua_newuserdatauv(L, 0, FUNCTION + nargs);
   lua_pushvalue(L, lua_upvalueindex(FN));

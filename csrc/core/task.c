@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "core/cancel.h"
-#include "core/coroutine.h"
 #include "core/park.h"
 
 enum { VALUE = 1 };
@@ -30,30 +29,26 @@ static int task_body(lua_State *L) {
   return body_end(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, body_end), 0);
 }
 
-/* The newest coroutine of the pool; a fresh one if the pool is empty. It stays in the pool while its task has its first
- * step, which for most is the last. Memory errors pass. */
-static lua_State *take_coroutine(lua_State *L, lw_Loop *loop) {
-  lua_State *co;
-  if (loop->pooled > 0) {
-    co = loop->pool[loop->pooled - 1];
-    if (LW_UNLIKELY(lua_gethook(co) != lua_gethook(L)))
-      lua_sethook(co, lua_gethook(L), lua_gethookmask(L), lua_gethookcount(L));
-    return co;
-  }
-  lw_push_ref(L, loop, LW_REF_POOL);
-  co = lua_newthread(L);
-  lua_rawseti(L, -2, 1);
-  lua_pop(L, 1);
-  loop->pool[0] = co;
-  loop->pooled = 1;
+/* The newest coroutine of the pool, which stays there while its task has its first step: for most it is the last. */
+static lua_State *pooled_coroutine(lua_State *L, lw_Loop *loop) {
+  lua_State *co = loop->pool[loop->pooled - 1];
+  if (LW_UNLIKELY(lua_gethook(co) != lua_gethook(L)))
+    lua_sethook(co, lua_gethook(L), lua_gethookmask(L), lua_gethookcount(L));
   return co;
 }
 
-/* The newest coroutine of the pool becomes the value of the task on the top: from now on the task is what keeps it. */
-static void keep_coroutine(lua_State *L, lw_Loop *loop) {
+/* A fresh coroutine, the value of the task at `index`. Memory errors pass. */
+static lua_State *new_coroutine(lua_State *L, int index) {
+  lua_State *co = lua_newthread(L);
+  lua_setiuservalue(L, index, VALUE);
+  return co;
+}
+
+/* The newest coroutine of the pool becomes the value of the task at `index`: from now on the task is what keeps it. */
+static void keep_coroutine(lua_State *L, lw_Loop *loop, int index) {
   lw_push_ref(L, loop, LW_REF_POOL);
   lua_rawgeti(L, -1, loop->pooled);
-  lua_setiuservalue(L, -3, VALUE);
+  lua_setiuservalue(L, index, VALUE);
   lua_pushnil(L);
   lua_rawseti(L, -2, loop->pooled--);
   lua_pop(L, 1);
@@ -71,8 +66,9 @@ static void give_back_coroutine(lua_State *L, lw_Loop *loop, int index, lua_Stat
 
 /* ---- steps ---- */
 
-/* The task on the top has ended, and is let go by the loop; `anchors` is where the table of anchors is. Pops the task.
- */
+enum { TASK = LW_ANCHORS + 1 }; /* where a step has the task in loop->L's frame, if it needs it there */
+
+/* The task, which is on the stack, has ended and is let go by the loop; `anchors` is where the table of anchors is. */
 static void settle(lua_State *L, lw_Loop *loop, lw_Task *task, lw_State end, int anchors) {
   lw_Node *node = lw_task_node(task);
   task->co = NULL;
@@ -83,44 +79,41 @@ static void settle(lua_State *L, lw_Loop *loop, lw_Task *task, lw_State end, int
   loop->unfinished--;
   if (task == loop->main || (task->id <= loop->last_ending && --loop->ending == 0)) loop->stop = LW_STOP_DONE;
   lw_future_finish(loop, &task->future, end);
-  lua_pop(L, 1);
 }
 
 /* The value of a task that is cancelled without having raised anything: the message, see push_cancelled_error. */
-static void set_cancelled(lua_State *L, lw_Loop *loop, int index) {
-  lw_note_get(L, loop, index, "cancel_message");
-  lua_setiuservalue(L, index, VALUE);
+static void set_cancelled(lua_State *L, lw_Loop *loop) {
+  lw_note_get(L, loop, TASK, "cancel_message");
+  lua_setiuservalue(L, TASK, VALUE);
 }
 
 /* The error on the top of the task's coroutine becomes its failure. */
-static lw_State take_error(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
+static lw_State take_error(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lua_xmove(task->co, L, 1);
   if (lw_error_is(L, -1, LW_KEYBOARD_INTERRUPT) && task != loop->main) loop->stop = LW_STOP_INTERRUPTED;
   lw_take_traceback(L, loop, task->co);
-  return lw_future_set_error(L, loop, index, &task->future);
+  return lw_future_set_error(L, loop, TASK, &task->future);
 }
 
-/* The coroutine of the task on the top returned, with `count` results; `first`: it is in the pool still. Pops the task.
- */
-static void finish(lua_State *L, lw_Loop *loop, lw_Task *task, int count, int status, int first) {
+/* The coroutine of the task at TASK returned, with `count` results; `pooled`: it is in the pool still. */
+static void finish(lua_State *L, lw_Loop *loop, lw_Task *task, int count, int status, int pooled) {
   lua_State *co = task->co;
   lw_State end = LW_DONE;
-  int index = lua_gettop(L);
   if (LW_UNLIKELY(status != LUA_OK)) {
     loop->failed = 0;
-    if (first) keep_coroutine(L, loop); /* a dead one: not for the pool */
-    end = take_error(L, loop, task, index);
+    if (pooled) keep_coroutine(L, loop, TASK); /* a dead one: not for the pool */
+    end = take_error(L, loop, task);
   } else {
-    if (!first) give_back_coroutine(L, loop, index, co);
+    if (!pooled) give_back_coroutine(L, loop, TASK, co);
     if (LW_UNLIKELY(loop->failed)) {
       loop->failed = 0;
-      end = take_error(L, loop, task, index);
+      end = take_error(L, loop, task);
     } else {
       if (count > 1) luaL_checkstack(L, count + 4, "too many results");
       lua_xmove(co, L, count);
-      lw_future_set_results(L, index, &task->future, count);
+      lw_future_set_results(L, TASK, &task->future, count);
       if (LW_UNLIKELY(lw_task_node(task)->flags & (LW_CANCEL_NOW | LW_CANCEL_NEXT))) {
-        set_cancelled(L, loop, index); /* it returned before the cancellation could reach it, as in asyncio */
+        set_cancelled(L, loop); /* it returned before the cancellation could reach it, as in asyncio */
         end = LW_CANCELLED;
       }
     }
@@ -160,37 +153,29 @@ static void after_yield(lw_Loop *loop, lw_Task *task, int count) {
   lw_ready(loop, node);
 }
 
-static void cancel_unstarted(lua_State *L, lw_Loop *loop, lw_Task *task) {
-  int index = lua_gettop(L) + 1;
-  lw_push_anchored(L, loop, lw_task_node(task)->slot);
-  set_cancelled(L, loop, index);
-  settle(L, loop, task, LW_CANCELLED, LW_ANCHORS);
-}
-
+/* The first step of the task at TASK. */
 static void start(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lua_State *co;
-  int nargs, count, status, index = lua_gettop(L) + 1;
+  int nargs, count, status, pooled = loop->pooled > 0;
   if (lw_task_node(task)->flags & LW_CANCEL_NOW) {
-    cancel_unstarted(L, loop, task);
+    set_cancelled(L, loop);
+    settle(L, loop, task, LW_CANCELLED, LW_ANCHORS);
     return;
   }
-  co = take_coroutine(L, loop);
-  lua_rawgeti(L, LW_ANCHORS, lw_task_node(task)->slot);
-  lua_getiuservalue(L, index, VALUE);
-  nargs = lw_push_body(L, index + 1);
+  lua_getiuservalue(L, TASK, VALUE);
+  co = pooled ? pooled_coroutine(L, loop) : new_coroutine(L, TASK);
+  nargs = lw_push_body(L, TASK + 1);
   if (LW_UNLIKELY(nargs + 4 > LUA_MINSTACK && !lua_checkstack(co, nargs + 4)))
     luaL_error(L, "stack overflow (too many arguments)");
   lua_pushcfunction(co, task_body);
   lua_pushcfunction(co, lw_traceback);
   lua_xmove(L, co, nargs + 1);
-  lua_settop(L, index);
   task->co = co;
   status = resume(L, loop, task, nargs + 2, &count);
   if (LW_LIKELY(status != LUA_YIELD)) {
-    finish(L, loop, task, count, status, 1);
+    finish(L, loop, task, count, status, pooled);
   } else {
-    keep_coroutine(L, loop);
-    lua_pop(L, 1);
+    if (pooled) keep_coroutine(L, loop, TASK);
     after_yield(loop, task, count);
   }
 }
@@ -209,7 +194,9 @@ static void task_run(lw_Loop *loop, lw_Node *node) {
   lw_Task *task = lw_node_task(node);
   int count, status;
   if (LW_UNLIKELY(task->co == NULL)) {
+    lua_rawgeti(L, LW_ANCHORS, node->slot);
     start(L, loop, task);
+    lua_settop(L, LW_ANCHORS);
     return;
   }
   prefetch_next(loop);
@@ -219,6 +206,7 @@ static void task_run(lw_Loop *loop, lw_Node *node) {
   } else {
     lua_rawgeti(L, LW_ANCHORS, node->slot);
     finish(L, loop, task, count, status, 0);
+    lua_settop(L, LW_ANCHORS);
   }
 }
 
@@ -242,7 +230,7 @@ static void task_abort(lw_Loop *loop, lw_Node *node) {
   if (node->state >= LW_DONE) return;
   if (loop->pooled > 0 && loop->pool[loop->pooled - 1] == task->co) {
     lw_push_anchored(L, loop, node->slot);
-    keep_coroutine(L, loop);
+    keep_coroutine(L, loop, lua_gettop(L));
     lua_pop(L, 1);
   }
   if (node->state == LW_WAITING || lw_linked(&node->link)) return; /* it has parked */
@@ -261,11 +249,9 @@ static void note_creation(lua_State *L, lw_Loop *loop) {
   lw_note_set(L, loop, -2, "created_at");
 }
 
-/* For an awaitable of this kind, which is no used Coroutine. What may raise comes first. */
-static lw_Task *new_task(lua_State *L, lw_Loop *loop, int index, lw_Kind kind) {
-  lw_Task *task;
+lw_Task *lw_task_of_kind(lua_State *L, lw_Loop *loop, int index, lw_Kind kind) {
+  lw_Task *task; /* what may raise comes first */
   lw_Node *node;
-  luaL_checkstack(L, 6, NULL);
   task = lua_newuserdatauv(L, sizeof *task, 1);
   *task = (lw_Task){.future.timed.node = {.type = LW_TASK, .state = LW_CREATED}};
   node = lw_task_node(task);
@@ -283,19 +269,17 @@ static lw_Task *new_task(lua_State *L, lw_Loop *loop, int index, lw_Kind kind) {
 }
 
 lw_Task *lw_task_new(lua_State *L, lw_Loop *loop, int index) {
-  lw_check_unused(L, loop, index);
-  index = lua_absindex(L, index);
-  return new_task(L, loop, index, lw_kind(L, loop, index));
+  lw_Kind kind = lw_kind(L, loop, index);
+  if (LW_UNLIKELY(kind == LW_IS_USED)) lw_check_unused(L, loop, index);
+  luaL_checkstack(L, 6, NULL);
+  return lw_task_of_kind(L, loop, lua_absindex(L, index), kind);
 }
 
 lw_Future *lw_ensure_future(lua_State *L, lw_Loop *loop, int index) {
-  lw_Kind kind = lw_kind(L, loop, index);
-  if (kind == LW_IS_FUTURE) {
-    lua_pushvalue(L, index);
-    return lua_touserdata(L, index);
-  }
-  if (kind == LW_IS_USED) lw_check_unused(L, loop, index);
-  return &new_task(L, loop, lua_absindex(L, index), kind)->future;
+  lw_Future *future = lw_to_future(L, loop, index);
+  if (future == NULL) return &lw_task_new(L, loop, index)->future;
+  lua_pushvalue(L, index);
+  return future;
 }
 
 void lw_task_abandon(lua_State *L, lw_Loop *loop, lw_Task *task) {
@@ -315,7 +299,7 @@ void lw_task_abandon(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lw_push_ref(L, loop, LW_REF_ANCHORS);
   lua_insert(L, -2);
   settle(L, loop, task, end, index);
-  lua_pop(L, 1);
+  lua_settop(L, index - 1);
 }
 
 /* ---- describing ---- */

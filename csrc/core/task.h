@@ -2,6 +2,7 @@
 #ifndef LUAWAIT_CORE_TASK_H
 #define LUAWAIT_CORE_TASK_H
 
+#include "core/coroutine.h"
 #include "core/future.h"
 
 /* 64 bytes, which with Lua's header make a 128 byte block: a million parked tasks is the use case, so what few tasks
@@ -32,6 +33,9 @@ const char *lw_not_awaitable(lua_State *L, lw_Loop *loop, int index);
 /* Pushes a new task that will run the awaitable at `index` (checked before). Raises RuntimeError for a Coroutine that
  * was used before. It starts at the next turn. */
 lw_Task *lw_task_new(lua_State *L, lw_Loop *loop, int index);
+
+/* As that for the absolute index `index`, where the kind is known: neither LW_IS_NOTHING nor LW_IS_USED. */
+lw_Task *lw_task_of_kind(lua_State *L, lw_Loop *loop, int index, lw_Kind kind);
 
 /* Pushes the awaitable at `index` as a future: itself, or a new task for it. */
 lw_Future *lw_ensure_future(lua_State *L, lw_Loop *loop, int index);

@@ -135,10 +135,15 @@ static lw_Future *push_twin(lua_State *L, lw_Loop *loop, int list, int futures, 
 
 lw_Future *lw_push_entry_future(lua_State *L, lw_Loop *loop, int list, int futures, lua_Integer i) {
   lw_Future *future;
+  lw_Kind kind;
   int index = lua_gettop(L) + 1;
   lua_geti(L, list, i);
-  future =
-      lw_kind(L, loop, index) == LW_IS_USED ? push_twin(L, loop, list, futures, i) : lw_ensure_future(L, loop, index);
+  kind = lw_kind(L, loop, index);
+  if (kind == LW_IS_FUTURE) return lua_touserdata(L, index);
+  if (LW_LIKELY(kind != LW_IS_USED))
+    future = &lw_task_of_kind(L, loop, index, kind)->future;
+  else
+    future = push_twin(L, loop, list, futures, i);
   lua_replace(L, index);
   return future;
 }
