@@ -4,6 +4,6 @@ local meetings = require "spec.support.property_meetings"
 
 return {
   Lock = locks.Lock, Semaphore = locks.Semaphore, Event = locks.Event,
-  Condition = meetings.Condition, Barrier = meetings.Barrier,
-  names = { "Lock", "Semaphore", "Event", "Condition", "Barrier" },
+  Condition = meetings.Condition, Barrier = meetings.Barrier, Queue = require "spec.support.property_queues",
+  names = { "Lock", "Semaphore", "Event", "Condition", "Condition", "Barrier", "Queue", "Queue", "Queue" },
 }
