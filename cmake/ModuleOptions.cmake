@@ -4,6 +4,13 @@ if(LUAWAIT_WERROR)
   target_compile_options(core PRIVATE -Werror)
 endif()
 
+# The functions of Lua and libuv are called through their addresses, without a jump each on the way there.
+include(CheckCCompilerFlag)
+check_c_compiler_flag(-fno-plt LUAWAIT_HAS_NO_PLT)
+if(LUAWAIT_HAS_NO_PLT)
+  target_compile_options(core PRIVATE -fno-plt)
+endif()
+
 if(APPLE)
   # The Lua symbols come from the interpreter that loads the module.
   target_link_options(core PRIVATE -undefined dynamic_lookup)

@@ -1,12 +1,18 @@
 -- A graceful shutdown: ask the workers to stop, let them finish what is in their hands, and cancel those that take too
--- long.
--- Ctrl-C does the same at once: the group cancels its workers and waits for them.
+-- long. A worker that rests between two jobs waits for the request, with a timeout: so it hears of it at once.
+-- Ctrl-C cancels them all: the group cancels its workers and waits for them.
 local async = require "luawait"
 
-local worker = async(function(job_time, stopping)
-  while not stopping:is_set() do
+-- Waits until the event is set, but not longer than that. Returns whether it is set.
+local function is_set_within(event, seconds)
+  async.pcall(async.wait_for, function() event:wait() end, seconds)         -- only TimeoutError can come of it
+  return event:is_set()
+end
+
+local worker = async(function(job_time, rest, stopping)
+  repeat
     async.sleep(job_time)                                   -- the job
-  end
+  until is_set_within(stopping, rest)
   return "finished its job"
 end)
 
@@ -18,9 +24,9 @@ async.run(function()
   local stopping = async.Event()
   local workers = {}
   async.task_group(function(group)
-    for i, job_time in ipairs({ 0.02, 0.05, 60 }) do
+    for i, times in ipairs({ { job = 0.02, rest = 0.01 }, { job = 0.01, rest = 60 }, { job = 60, rest = 1 } }) do
       local name = "worker " .. i
-      workers[i] = group:create_task(worker(job_time, stopping), { name = name })
+      workers[i] = group:create_task(worker(times.job, times.rest, stopping), { name = name })
     end
     async.sleep(0.1)
     print("stopping")

@@ -595,6 +595,190 @@ function Lock:locked() end
 ---@return { locked: boolean, waiters: integer, holder: luawait.Task? }
 function Lock:statistics() end
 
+---A lock, and tasks that wait to be notified of something that it protects. After `asyncio.Condition`.
+---@class luawait.Condition
+local Condition = {}
+
+---With the lock given, which others may share, or one of its own. Raises an argument error for anything but a Lock.
+---@param lock? luawait.Lock
+---@return luawait.Condition
+function async.Condition(lock) end
+
+---Locks its lock and returns that, whose `__close` releases it. As `lock:acquire()`.
+---@return luawait.Lock
+function Condition:acquire() end
+
+---Releases its lock. As `lock:release()`.
+function Condition:release() end
+
+---Locks its lock, calls `fn(...)`, releases it on every way out, and returns what `fn` returned. As `lock:with()`.
+---@param fn fun(...): ...
+---@param ... any its arguments
+---@return any ... its results
+function Condition:with(fn, ...) end
+
+---Whether its lock is.
+---@return boolean
+function Condition:locked() end
+
+---Releases the lock, waits to be notified, takes the lock again. Raises RuntimeError if the lock is not acquired.
+---
+---Waits for: a notification, then its turn for the lock.
+---Cancelled: takes the lock all the same before it raises; a notification that had come goes to the next. After
+---`asyncio.Condition.wait`.
+---@return true
+function Condition:wait() end
+
+---Waits until `predicate()` is true, and returns what it returned. It is called with the lock held, at once and after
+---each notification. Raises what it raises, and RuntimeError if the lock is not acquired when it has to wait.
+---
+---Waits for: notifications, and what `predicate` waits for.
+---Cancelled: as `wait`. After `asyncio.Condition.wait_for`.
+---@generic T
+---@param predicate fun(): T
+---@return T
+function Condition:wait_for(predicate) end
+
+---Wakes the `n` tasks that have waited longest. Does not wait; they run when the lock is theirs.
+---Raises RuntimeError if the lock is not acquired. After `asyncio.Condition.notify`.
+---@param n? integer 0 or more (default 1)
+function Condition:notify(n) end
+
+---Wakes all who wait. Raises RuntimeError if the lock is not acquired. After `asyncio.Condition.notify_all`.
+function Condition:notify_all() end
+
+---@return { waiters: integer, lock: { locked: boolean, waiters: integer, holder: luawait.Task? } }
+function Condition:statistics() end
+
+---A meeting point: a number of tasks wait until all of them are there. After `asyncio.Barrier`.
+---@class luawait.Barrier
+local Barrier = {}
+
+---@param parties integer how many tasks, 1 or more
+---@return luawait.Barrier
+function async.Barrier(parties) end
+
+---Waits until as many tasks wait as there are parties; then all go on, and the barrier can be used again. Returns the
+---caller's number in the order in which they came, from 1 to `parties`: each once, so one of them can be picked. Raises
+---BrokenBarrierError if the barrier is broken, or is aborted or reset meanwhile.
+---
+---Waits for: the others.
+---Cancelled: it is as if it had not come; the others go on waiting. After `asyncio.Barrier.wait`.
+---@return integer index
+function Barrier:wait() end
+
+---Makes it as new; those who wait get BrokenBarrierError. Does not wait. After `asyncio.Barrier.reset`.
+function Barrier:reset() end
+
+---Breaks it: those who wait, and who come until it is reset, get BrokenBarrierError. After `asyncio.Barrier.abort`.
+function Barrier:abort() end
+
+---@return integer
+function Barrier:parties() end
+
+---How many wait.
+---@return integer
+function Barrier:n_waiting() end
+
+---@return boolean
+function Barrier:broken() end
+
+---@return { parties: integer, waiters: integer, broken: boolean }
+function Barrier:statistics() end
+
+---Items that some tasks put and others get, in the order of the queue's kind. An item that is put while tasks wait to
+---get one is promised to the first of them, and no longer counts in `qsize`. After `asyncio.Queue`.
+---@class luawait.Queue
+local Queue = {}
+
+---First in, first out.
+---@param maxsize? integer how many items it holds; 0 (the default) or less: any number
+---@return luawait.Queue
+function async.Queue(maxsize) end
+
+---Last in, first out. After `asyncio.LifoQueue`.
+---@param maxsize? integer as for `Queue`
+---@return luawait.Queue
+function async.LifoQueue(maxsize) end
+
+---The least first; of equal ones the one that was put first. What a comparison raises reaches the caller of `put` or
+---`get`, and leaves the queue as it was. `less` may not wait, and may not change the queue (RuntimeError). After
+---`asyncio.PriorityQueue`.
+---@param maxsize? integer as for `Queue`
+---@param less? fun(a: any, b: any): boolean whether `a` comes out before `b` (default: `a < b`)
+---@return luawait.Queue
+function async.PriorityQueue(maxsize, less) end
+
+---Adds an item, any value but nil. Raises QueueShutDown if the queue is shut down, also while it waits.
+---
+---Waits for: a free slot; not at all if there is one.
+---Cancelled: has added nothing; a slot that was on its way to it goes to the next. After `asyncio.Queue.put`.
+---@param item any
+function Queue:put(item) end
+
+---The same without waiting: raises QueueFull instead. After `asyncio.Queue.put_nowait`.
+---@param item any
+function Queue:put_nowait(item) end
+
+---Takes an item out and returns it. Raises QueueShutDown once the queue is shut down and has no more.
+---
+---Waits for: an item; not at all if there is one.
+---Cancelled: has taken nothing; an item that was on its way to it goes to the next. After `asyncio.Queue.get`.
+---@return any item
+function Queue:get() end
+
+---The same without waiting: raises QueueEmpty instead. After `asyncio.Queue.get_nowait`.
+---@return any item
+function Queue:get_nowait() end
+
+---For a loop over the items as they come, until the queue is shut down and has no more: `for item in queue:iter() do`.
+---Several loops can share a queue. Each step waits as `get`.
+---@return fun(queue: luawait.Queue): any next
+---@return luawait.Queue queue
+function Queue:iter() end
+
+---One of the items that were got is dealt with. Raises ValueError if that is more than were put. After
+---`asyncio.Queue.task_done`.
+function Queue:task_done() end
+
+---Waits for: `task_done` for every item that was put; not at all if there is none left.
+---Cancelled: nothing changes. After `asyncio.Queue.join`.
+function Queue:join() end
+
+---Nothing can be put any more, and those who wait to are woken with QueueShutDown; `get` goes on until the items are
+---gone. With `immediate` the items are thrown away at once, and count as done. Does not wait. After
+---`asyncio.Queue.shutdown`.
+---@param immediate? boolean
+function Queue:shutdown(immediate) end
+
+---The number of items, without those promised to tasks that are about to run.
+---@return integer
+function Queue:qsize() end
+
+---Whether `get_nowait` would raise QueueEmpty.
+---@return boolean
+function Queue:empty() end
+
+---Whether `put_nowait` would raise QueueFull.
+---@return boolean
+function Queue:full() end
+
+---@return integer
+function Queue:maxsize() end
+
+---@class luawait.QueueStatistics
+---@field size integer items, as `qsize` counts them
+---@field maxsize integer
+---@field unfinished integer items that `join` waits for
+---@field getters integer tasks that wait to get
+---@field putters integer tasks that wait to put
+---@field waiters integer both
+---@field joiners integer tasks in `join`
+---@field shut_down boolean
+
+---@return luawait.QueueStatistics
+function Queue:statistics() end
+
 -- ---- errors ----
 
 ---A class of errors. Calling it makes an instance, to be raised with `error`.

@@ -72,6 +72,15 @@ void *lw_self(lua_State *L) {
   return NULL;
 }
 
+void *lw_new_object(lua_State *L, const char *class, size_t size, int uservalues) {
+  lw_Head *head = lua_newuserdatauv(L, size, uservalues);
+  memset(head, 0, size);
+  *head = (lw_Head){class, lua_touserdata(L, lua_upvalueindex(1))};
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_setmetatable(L, -2);
+  return head;
+}
+
 int lw_push_global_name(lua_State *L) {
   int function = lua_gettop(L), found = 0;
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);

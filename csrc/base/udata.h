@@ -8,6 +8,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+struct lw_Loop;
+
 enum { LW_MAX_ARGS = 60000 }; /* that an object can keep for later: Lua allows 65,534 user values */
 
 #if defined(__GNUC__)
@@ -42,6 +44,26 @@ void *lw_test(lua_State *L, int arg, const void *metatable);
 
 /* `self` of a method: argument 1, an object of the class in upvalue 2; an argument error otherwise. */
 void *lw_self(lua_State *L);
+
+/* What an object begins with whose methods are called often: by this a method knows its object, and its loop, without
+ * asking Lua for a metatable and an upvalue. The class is the address of the array that holds its name. */
+typedef struct lw_Head {
+  const char *class;
+  struct lw_Loop *loop;
+} lw_Head;
+
+/* Pushes a new object of the class in upvalue 2, for its constructor: `size` bytes, which are 0 behind the head. */
+void *lw_new_object(lua_State *L, const char *class, size_t size, int uservalues);
+
+/* For its __gc: the memory may come to be somebody else's userdata. */
+static inline void lw_end_object(lw_Head *head) { head->class = NULL; }
+
+/* As lw_self, for a method of such a class. Nothing is read of a userdata that has not this size. */
+static inline void *lw_self_of(lua_State *L, const char *class, size_t size) {
+  const lw_Head *head = lua_touserdata(L, 1);
+  if (LW_LIKELY(head != NULL && lua_rawlen(L, 1) == size && head->class == class)) return (void *)head;
+  return lw_self(L);
+}
 
 /* As luaL_argerror and its kin, but the function always goes by its short name ('sleep'), also when it was called by
  * pcall. */

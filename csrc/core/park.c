@@ -100,10 +100,10 @@ static void report_swallowed(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lw_report(L, loop);
 }
 
-lw_Task *lw_waiter(lua_State *L, lw_Loop *loop) {
+lw_Task *lw_check_waiter(lua_State *L, lw_Loop *loop) {
   lw_Task *task = loop->current;
-  if (LW_UNLIKELY(task == NULL || (L != task->co && L != loop->bridged) || !lua_isyieldable(L))) cannot_wait(L, loop);
-  if (LW_UNLIKELY(loop->debug && (lw_task_node(task)->flags & LW_SWALLOWED))) {
+  if (task == NULL || (L != task->co && L != loop->bridged) || !lua_isyieldable(L)) cannot_wait(L, loop);
+  if (loop->debug && (lw_task_node(task)->flags & LW_SWALLOWED)) {
     if (task->cancelling > 0) report_swallowed(L, loop, task);
   }
   return task;
@@ -126,7 +126,7 @@ int lw_raise_cancelled(lua_State *L, lw_Loop *loop, lw_Task *task) {
 }
 
 /* The wait of the running task, in whose frame this is, has ended. */
-static int end_of_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {
+static inline int end_of_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lw_Node *node = lw_task_node(task);
   const lw_WaitClass *class = loop->waits[node->wait];
   uint8_t flags = node->flags;
@@ -158,7 +158,7 @@ static int bridged_park_end(lua_State *L, int status, lua_KContext context) {
   return end_of_wait(L, loop, task);
 }
 
-static int yield(lua_State *L, lw_Loop *loop, lw_Task *task) {
+static inline int yield(lua_State *L, lw_Loop *loop, lw_Task *task) {
   int top = lua_gettop(L);
   task->top = top < UINT16_MAX ? (uint16_t)top : UINT16_MAX;
   if (LW_LIKELY(L == task->co)) return lua_yieldk(L, 0, (lua_KContext)loop, park_end);

@@ -68,9 +68,16 @@ typedef struct lw_WaitClass {
   int (*interrupted)(lua_State *L, lw_Task *task, void *on, int granted);
 } lw_WaitClass;
 
+/* Slow path of the next one. */
+lw_Task *lw_check_waiter(lua_State *L, lw_Loop *loop);
+
 /* The task that calls, which may then park. Raises RuntimeError outside a task, in a coroutine of the user's own, and
  * where Lua cannot yield. Call it before anything is acquired. */
-lw_Task *lw_waiter(lua_State *L, lw_Loop *loop);
+static inline lw_Task *lw_waiter(lua_State *L, lw_Loop *loop) {
+  lw_Task *task = loop->current;
+  if (LW_LIKELY(task != NULL && L == task->co && lua_isyieldable(L) && !loop->debug)) return task;
+  return lw_check_waiter(L, loop);
+}
 
 /* Suspends the task until lw_wake, its deadline (lw_timer_start on the task before this) or a cancellation. Call as
  * `return lw_park(...)`. `on` must stay alive as long as the wait does: have it on the stack of the calling function.

@@ -37,8 +37,8 @@ int lw_start_delay(lw_Loop *loop, lw_Timed *timed, double delay) {
 
 /* The results are the arguments after the delay. */
 static int sleep_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
-  (void)task, (void)on, (void)wake;
-  return lua_gettop(L) - 1;
+  (void)on, (void)wake;
+  return (task->top < UINT16_MAX ? task->top : lua_gettop(L)) - 1;
 }
 
 static int sleep_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {

@@ -4,9 +4,12 @@
 #include "sync/waiters.h"
 
 typedef struct Event {
-  lw_List waiters; /* tasks; first, since it is what they are parked on */
+  lw_Head head;
+  lw_List waiters; /* tasks */
   int set;
 } Event;
+
+static const char EVENT[] = "Event";
 
 static int event_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
   (void)task, (void)on, (void)wake;
@@ -16,22 +19,19 @@ static int event_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
 
 static void event_describe(lua_State *L, lw_Loop *loop, void *on) {
   (void)loop;
-  lua_pushfstring(L, "event (%d waiting)", (int)lw_list_count(&((Event *)on)->waiters));
+  lua_pushfstring(L, "event (%d waiting)", (int)lw_list_count(on));
 }
 
 /* async.Event(): not set. After asyncio.Event. */
 static int new_event(lua_State *L) {
-  Event *event = lua_newuserdatauv(L, sizeof *event, 0);
-  *event = (Event){0};
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_setmetatable(L, -2);
+  lw_new_object(L, EVENT, sizeof(Event), 0);
   return 1;
 }
 
 /* event:wait(): returns true once the event is set; at once if it is */
 static int event_wait(lua_State *L) {
-  Event *event = lw_self(L);
-  if (!event->set) return lw_wait_in(L, lw_loop(L), &event->waiters, LW_WAIT_EVENT);
+  Event *event = lw_self_of(L, EVENT, sizeof *event);
+  if (!event->set) return lw_wait_in(L, event->head.loop, &event->waiters, LW_WAIT_EVENT);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -67,7 +67,9 @@ static int event_statistics(lua_State *L) {
 }
 
 static int event_gc(lua_State *L) {
-  lw_orphan(&((Event *)lua_touserdata(L, 1))->waiters);
+  Event *event = lua_touserdata(L, 1);
+  lw_end_object(&event->head);
+  lw_orphan(&event->waiters);
   return 0;
 }
 
@@ -87,7 +89,7 @@ void lw_open_event(lua_State *L, int loop_index, lw_Loop *loop) {
                                      {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", event_gc}, {"__tostring", event_tostring}, {NULL, NULL}};
   loop->waits[LW_WAIT_EVENT] = &event_class;
-  lw_class(L, loop_index, "Event", methods, meta);
+  lw_class(L, loop_index, EVENT, methods, meta);
   lw_add_constructor(L, loop_index, "Event", new_event);
   lua_pop(L, 1);
 }

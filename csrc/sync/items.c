@@ -8,16 +8,23 @@
 
 enum { FIRST_CAPACITY = 8, KEPT_CAPACITY = 4096 /* a larger ring is given up when it is empty */ };
 
+static void drop_table(lua_State *L, int owner, lw_Items *items) {
+  lua_pushnil(L);
+  lua_setiuservalue(L, owner, LW_ITEMS);
+  items->capacity = items->head = 0;
+}
+
 /* ---- the ring ---- */
 
 static lua_Integer ring_slot(const lw_Items *items, lua_Integer i) {
   return ((items->head + i) & (items->capacity - 1)) + 1;
 }
 
-/* A ring of twice the size in the place of the table on the top. */
+/* A ring of twice the size: pushes it. */
 static void ring_grow(lua_State *L, int owner, lw_Items *items) {
   lua_Integer i, capacity = items->capacity == 0 ? FIRST_CAPACITY : 2 * items->capacity;
   if (capacity > INT32_MAX / 2) luaL_error(L, "queue overflow");
+  lua_getiuservalue(L, owner, LW_ITEMS);
   lua_createtable(L, (int)capacity, 0);
   for (i = 0; i < items->count; i++) {
     lua_rawgeti(L, -2, ring_slot(items, i));
@@ -25,27 +32,32 @@ static void ring_grow(lua_State *L, int owner, lw_Items *items) {
   }
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, owner, LW_ITEMS);
-  lua_replace(L, -2);
   items->capacity = capacity;
   items->head = 0;
 }
 
-static void ring_add(lua_State *L, int owner, lw_Items *items) {
-  lua_getiuservalue(L, owner, LW_ITEMS);
-  if (LW_UNLIKELY(items->count == items->capacity)) ring_grow(L, owner, items);
-  lua_insert(L, -2);
+static void ring_add(lua_State *L, int owner, lw_Items *items, int item) {
+  if (LW_UNLIKELY(items->count == items->capacity))
+    ring_grow(L, owner, items);
+  else
+    lua_getiuservalue(L, owner, LW_ITEMS);
+  lua_pushvalue(L, item);
   lua_rawseti(L, -2, ring_slot(items, items->count));
-  lua_pop(L, 1);
+}
+
+/* Takes the value in a slot of the table on the top. */
+static void take_slot(lua_State *L, lua_Integer slot) {
+  lua_rawgeti(L, -1, slot);
+  lua_pushnil(L);
+  lua_rawseti(L, -3, slot);
 }
 
 static void ring_take(lua_State *L, int owner, lw_Items *items) {
   lua_Integer slot = ring_slot(items, 0);
   lua_getiuservalue(L, owner, LW_ITEMS);
-  lua_rawgeti(L, -1, slot);
-  lua_pushnil(L);
-  lua_rawseti(L, -3, slot);
-  lua_replace(L, -2);
+  take_slot(L, slot);
   items->head = slot & (items->capacity - 1);
+  if (LW_UNLIKELY(items->count == 1 && items->capacity > KEPT_CAPACITY)) drop_table(L, owner, items);
 }
 
 /* ---- stack and heap: a table that Lua lets grow ---- */
@@ -58,19 +70,15 @@ static void push_table(lua_State *L, int owner) {
   lua_setiuservalue(L, owner, LW_ITEMS);
 }
 
-static void stack_add(lua_State *L, int owner, lw_Items *items) {
+static void stack_add(lua_State *L, int owner, lw_Items *items, int item) {
   push_table(L, owner);
-  lua_insert(L, -2);
+  lua_pushvalue(L, item);
   lua_rawseti(L, -2, items->count + 1);
-  lua_pop(L, 1);
 }
 
 static void stack_take(lua_State *L, int owner, lw_Items *items) {
   lua_getiuservalue(L, owner, LW_ITEMS);
-  lua_rawgeti(L, -1, items->count);
-  lua_pushnil(L);
-  lua_rawseti(L, -3, items->count);
-  lua_replace(L, -2);
+  take_slot(L, items->count);
 }
 
 /* Is the value at `a` to come out before that at `b`? May raise. */
@@ -122,8 +130,8 @@ static lua_Integer find_place(lua_State *L, int owner, lw_Items *items, int tabl
   return i;
 }
 
-static void heap_add(lua_State *L, int owner, lw_Items *items) {
-  int item = lua_gettop(L), table = item + 1;
+static void heap_add(lua_State *L, int owner, lw_Items *items, int item) {
+  int table = lua_gettop(L) + 1;
   lua_Integer i = items->count + 1, place;
   luaL_checkstack(L, 8, NULL);
   push_table(L, owner);
@@ -137,7 +145,6 @@ static void heap_add(lua_State *L, int owner, lw_Items *items) {
   lua_rawseti(L, table, 2 * i - 1);
   lua_pushinteger(L, items->changes);
   lua_rawseti(L, table, 2 * i);
-  lua_settop(L, item - 1);
 }
 
 /* Does the entry i come out before the entry j? */
@@ -182,29 +189,42 @@ static void heap_take(lua_State *L, int owner, lw_Items *items) {
   lua_rawseti(L, table, 2 * last - 1);
   lua_pushnil(L);
   lua_rawseti(L, table, 2 * last);
-  lua_replace(L, table);
 }
 
 /* ---- */
 
-void lw_items_add(lua_State *L, int owner, lw_Items *items) {
-  static void (*const add[])(lua_State *, int, lw_Items *) = {ring_add, stack_add, heap_add};
-  add[items->order](L, owner, items);
+void lw_items_add(lua_State *L, int owner, lw_Items *items, int item) {
+  switch (items->order) {
+    case LW_FIFO:
+      ring_add(L, owner, items, item);
+      break;
+    case LW_LIFO:
+      stack_add(L, owner, items, item);
+      break;
+    default:
+      heap_add(L, owner, items, item);
+  }
   items->count++;
   items->changes++;
 }
 
 void lw_items_take(lua_State *L, int owner, lw_Items *items) {
-  static void (*const take[])(lua_State *, int, lw_Items *) = {ring_take, stack_take, heap_take};
-  take[items->order](L, owner, items);
+  switch (items->order) {
+    case LW_FIFO:
+      ring_take(L, owner, items);
+      break;
+    case LW_LIFO:
+      stack_take(L, owner, items);
+      break;
+    default:
+      heap_take(L, owner, items);
+  }
   items->count--;
   items->changes++;
-  if (LW_UNLIKELY(items->count == 0 && items->capacity > KEPT_CAPACITY)) lw_items_clear(L, owner, items);
 }
 
 void lw_items_clear(lua_State *L, int owner, lw_Items *items) {
-  lua_pushnil(L);
-  lua_setiuservalue(L, owner, LW_ITEMS);
-  items->count = items->capacity = items->head = 0;
+  drop_table(L, owner, items);
+  items->count = 0;
   items->changes++;
 }

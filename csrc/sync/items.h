@@ -22,13 +22,14 @@ typedef struct lw_Items {
 
 enum { LW_ITEMS = 1, LW_LESS = 2 };
 
-/* In these, the owner is at the absolute index `owner`. What raises (memory, a comparison) leaves the items as they
- * were; so does a comparison that itself changes them, which is a RuntimeError. */
+/* In these, the owner is at the absolute index `owner`. They leave more on the stack than they say: their callers
+ * return anyway. What raises (memory, a comparison) leaves the items as they were; so does a comparison that itself
+ * changes them, which is a RuntimeError. */
 
-/* Adds the value on the top, and pops it. */
-void lw_items_add(lua_State *L, int owner, lw_Items *items);
+/* Adds the value at the absolute index `item`. */
+void lw_items_add(lua_State *L, int owner, lw_Items *items, int item);
 
-/* Takes the next one out and pushes it. There must be one. */
+/* Takes the next one out; it is on the top then. There must be one. */
 void lw_items_take(lua_State *L, int owner, lw_Items *items);
 
 /* Throws all away. Never raises. */

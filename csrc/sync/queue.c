@@ -9,6 +9,7 @@
  * tasks wait to put is promised to the first of those: it is taken when that task runs, and nobody else's until then.
  * So a newcomer overtakes nobody, and a woken task that is cancelled has nothing to give back but the promise. */
 typedef struct Queue {
+  lw_Head head;
   lw_Items items;
   lw_List getters, putters, joiners; /* tasks */
   lua_Integer maxsize;               /* 0 or less: unbounded */
@@ -17,10 +18,14 @@ typedef struct Queue {
   int shut_down;
 } Queue;
 
+static const char QUEUE_CLASS[] = "Queue";
+
 /* The frame of a wait: */
 enum { QUEUE = 1, ITEM = 2 /* to put */, QUIET = 2 /* to get: true if nil is to tell that there are no more */ };
 
 static const char *const names[] = {"Queue", "LifoQueue", "PriorityQueue"}; /* by lw_Order */
+
+static Queue *self(lua_State *L) { return lw_self_of(L, QUEUE_CLASS, sizeof(Queue)); }
 
 static lua_Integer size(const Queue *queue) {
   lua_Integer free_items = queue->items.count - queue->promised_items;
@@ -31,8 +36,8 @@ static int is_full(const Queue *queue) {
   return queue->maxsize > 0 && size(queue) + queue->promised_slots >= queue->maxsize;
 }
 
-/* Nobody waits for what is there: called after every change. */
-static void settle(lw_Loop *loop, Queue *queue) {
+static void wake_waiters(Queue *queue) {
+  lw_Loop *loop = queue->head.loop;
   while (queue->getters.first != NULL && (size(queue) > 0 || (queue->shut_down && queue->items.count == 0))) {
     queue->promised_items++;
     lw_wake_first(loop, &queue->getters);
@@ -44,13 +49,18 @@ static void settle(lw_Loop *loop, Queue *queue) {
   if (queue->unfinished == 0) lw_wake_all(loop, &queue->joiners);
 }
 
+/* Nobody waits for what is there: called after every change. */
+static inline void settle(Queue *queue) {
+  if (queue->getters.first != NULL || queue->putters.first != NULL || queue->joiners.first != NULL) wake_waiters(queue);
+}
+
 static int raise_shut_down(lua_State *L) { return lw_error_raise(L, LW_QUEUE_SHUT_DOWN, "the queue is shut down"); }
 
 /* ---- put ---- */
 
-/* Pops the item. What raises leaves the queue as it was. */
+/* Adds the item of the frame. What raises leaves the queue as it was. */
 static void add(lua_State *L, Queue *queue) {
-  lw_items_add(L, QUEUE, &queue->items);
+  lw_items_add(L, QUEUE, &queue->items, ITEM);
   queue->unfinished++;
 }
 
@@ -67,26 +77,23 @@ static int put_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
   queue->promised_slots--;
   if (queue->shut_down) return raise_shut_down(L);
   lua_pushcfunction(L, protected_add);
-  lua_insert(L, QUEUE);
-  lua_pushvalue(L, QUEUE + 1);
-  lua_insert(L, QUEUE);
+  lua_pushvalue(L, QUEUE);
+  lua_pushvalue(L, ITEM);
   status = lua_pcall(L, 2, 0, 0);
-  settle(lw_loop(L), queue);
+  settle(queue);
   return status == LUA_OK ? 0 : lua_error(L);
 }
 
 static void put_hand_on(lw_Loop *loop, lw_Task *task, void *on) {
   Queue *queue = LW_CONTAINER(on, Queue, putters);
-  (void)task;
+  (void)loop, (void)task;
   queue->promised_slots--;
-  settle(loop, queue);
+  settle(queue);
 }
 
-/* The queue at 1 and an item at 2, and nothing else, are the arguments. */
 static Queue *check_put(lua_State *L) {
-  Queue *queue = lw_self(L);
+  Queue *queue = self(L);
   if (LW_UNLIKELY(lua_isnoneornil(L, ITEM))) lw_typeerror(L, ITEM, "item other than nil");
-  lua_settop(L, ITEM);
   if (LW_UNLIKELY(queue->shut_down)) raise_shut_down(L);
   return queue;
 }
@@ -95,10 +102,12 @@ static Queue *check_put(lua_State *L) {
  * is meanwhile. Cancelled, it has added nothing. A PriorityQueue passes on what comparing raises. */
 static int queue_put(lua_State *L) {
   Queue *queue = check_put(L);
-  lw_Loop *loop = lw_loop(L);
-  if (is_full(queue)) return lw_wait_in(L, loop, &queue->putters, LW_WAIT_PUT);
+  if (is_full(queue)) {
+    lua_settop(L, ITEM);
+    return lw_wait_in(L, queue->head.loop, &queue->putters, LW_WAIT_PUT);
+  }
   add(L, queue);
-  settle(loop, queue);
+  settle(queue);
   return 0;
 }
 
@@ -107,7 +116,7 @@ static int queue_put_nowait(lua_State *L) {
   Queue *queue = check_put(L);
   if (is_full(queue)) return lw_error_raise(L, LW_QUEUE_FULL, "the queue is full");
   add(L, queue);
-  settle(lw_loop(L), queue);
+  settle(queue);
   return 0;
 }
 
@@ -136,57 +145,49 @@ static int get_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
   lua_pushcfunction(L, protected_take);
   lua_pushvalue(L, QUEUE);
   status = lua_pcall(L, 1, 1, 0);
-  settle(lw_loop(L), queue);
+  settle(queue);
   return status == LUA_OK ? 1 : lua_error(L);
 }
 
 static void get_hand_on(lw_Loop *loop, lw_Task *task, void *on) {
   Queue *queue = LW_CONTAINER(on, Queue, getters);
-  (void)task;
+  (void)loop, (void)task;
   queue->promised_items--;
-  settle(loop, queue);
+  settle(queue);
 }
 
 static int take(lua_State *L, Queue *queue) {
   lw_items_take(L, QUEUE, &queue->items);
-  settle(lw_loop(L), queue);
+  settle(queue);
   return 1;
 }
 
-static int get(lua_State *L, Queue *queue) {
+static int get(lua_State *L, Queue *queue, int quiet) {
   if (size(queue) > 0) return take(L, queue);
+  lua_settop(L, QUEUE);
+  lua_pushboolean(L, quiet);
   if (queue->shut_down && queue->items.count == 0) return no_more(L);
-  return lw_wait_in(L, lw_loop(L), &queue->getters, LW_WAIT_GET);
+  return lw_wait_in(L, queue->head.loop, &queue->getters, LW_WAIT_GET);
 }
 
 /* queue:get(): takes an item out and returns it; waits while there is none. QueueShutDown once the queue is shut down
  * and has no more. Cancelled, it has taken nothing. */
-static int queue_get(lua_State *L) {
-  Queue *queue = lw_self(L);
-  lua_settop(L, QUEUE);
-  return get(L, queue);
-}
+static int queue_get(lua_State *L) { return get(L, self(L), 0); }
 
 /* queue:get_nowait(): the same without waiting: QueueEmpty if there is none */
 static int queue_get_nowait(lua_State *L) {
-  Queue *queue = lw_self(L);
-  lua_settop(L, QUEUE);
+  Queue *queue = self(L);
   if (size(queue) > 0) return take(L, queue);
   return queue->shut_down ? raise_shut_down(L) : lw_error_raise(L, LW_QUEUE_EMPTY, "the queue is empty");
 }
 
 /* What queue:iter() returns. */
-static int queue_next(lua_State *L) {
-  Queue *queue = lw_self(L);
-  lua_settop(L, QUEUE);
-  lua_pushboolean(L, 1);
-  return get(L, queue);
-}
+static int queue_next(lua_State *L) { return get(L, self(L), 1); }
 
 /* queue:iter(): for a loop over the items as they come, each taken as by get, until the queue is shut down and has no
  * more */
 static int queue_iter(lua_State *L) {
-  lw_self(L);
+  self(L);
   lua_settop(L, 1);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, lua_upvalueindex(2));
@@ -199,10 +200,10 @@ static int queue_iter(lua_State *L) {
 
 /* queue:task_done(): one item that was got has been dealt with. ValueError if that is more than were put. */
 static int queue_task_done(lua_State *L) {
-  Queue *queue = lw_self(L);
+  Queue *queue = self(L);
   if (queue->unfinished == 0) return lw_error_raise(L, LW_VALUE_ERROR, "task_done called too many times");
   queue->unfinished--;
-  settle(lw_loop(L), queue);
+  settle(queue);
   return 0;
 }
 
@@ -213,23 +214,23 @@ static int join_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
 
 /* queue:join(): waits until task_done was called for every item that was put */
 static int queue_join(lua_State *L) {
-  Queue *queue = lw_self(L);
+  Queue *queue = self(L);
   lua_settop(L, QUEUE);
   if (queue->unfinished == 0) return 0;
-  return lw_wait_in(L, lw_loop(L), &queue->joiners, LW_WAIT_JOIN);
+  return lw_wait_in(L, queue->head.loop, &queue->joiners, LW_WAIT_JOIN);
 }
 
 /* queue:shutdown(immediate = false): nothing more can be put, and get raises QueueShutDown once the items are gone;
  * with `immediate` they are thrown away now, and count as done. Whoever waits is woken. After asyncio.Queue.shutdown.
  */
 static int queue_shutdown(lua_State *L) {
-  Queue *queue = lw_self(L);
+  Queue *queue = self(L);
   queue->shut_down = 1;
   if (lua_toboolean(L, 2)) {
     queue->unfinished -= queue->unfinished < queue->items.count ? queue->unfinished : queue->items.count;
     lw_items_clear(L, QUEUE, &queue->items);
   }
-  settle(lw_loop(L), queue);
+  settle(queue);
   return 0;
 }
 
@@ -237,10 +238,9 @@ static int queue_shutdown(lua_State *L) {
 
 static int new_queue_of(lua_State *L, lw_Order order) {
   lua_Integer maxsize = lua_isnoneornil(L, 1) ? 0 : lw_check_integer(L, 1);
-  Queue *queue = lua_newuserdatauv(L, sizeof *queue, order == LW_PRIORITY ? LW_LESS : LW_ITEMS);
-  *queue = (Queue){.items.order = order, .maxsize = maxsize};
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_setmetatable(L, -2);
+  Queue *queue = lw_new_object(L, QUEUE_CLASS, sizeof *queue, order == LW_PRIORITY ? LW_LESS : LW_ITEMS);
+  queue->items.order = order;
+  queue->maxsize = maxsize;
   return 1;
 }
 
@@ -265,32 +265,32 @@ static int new_priority_queue(lua_State *L) {
 
 /* queue:qsize(): the number of items in it, without those promised to tasks that are about to run */
 static int queue_qsize(lua_State *L) {
-  lua_pushinteger(L, size(lw_self(L)));
+  lua_pushinteger(L, size(self(L)));
   return 1;
 }
 
 /* queue:empty(): would get_nowait raise QueueEmpty? */
 static int queue_empty(lua_State *L) {
-  lua_pushboolean(L, size(lw_self(L)) == 0);
+  lua_pushboolean(L, size(self(L)) == 0);
   return 1;
 }
 
 /* queue:full(): would put_nowait raise QueueFull? */
 static int queue_full(lua_State *L) {
-  lua_pushboolean(L, is_full(lw_self(L)));
+  lua_pushboolean(L, is_full(self(L)));
   return 1;
 }
 
 /* queue:maxsize(): as it was given, 0 by default */
 static int queue_maxsize(lua_State *L) {
-  lua_pushinteger(L, ((Queue *)lw_self(L))->maxsize);
+  lua_pushinteger(L, ((Queue *)self(L))->maxsize);
   return 1;
 }
 
 /* queue:statistics(): {size=, maxsize=, unfinished=, waiters= (to get or put), getters=, putters=, joiners=,
  * shut_down=} */
 static int queue_statistics(lua_State *L) {
-  Queue *queue = lw_self(L);
+  Queue *queue = self(L);
   lua_createtable(L, 0, 8);
   lua_pushinteger(L, size(queue));
   lua_setfield(L, -2, "size");
@@ -338,6 +338,7 @@ static void join_describe(lua_State *L, lw_Loop *loop, void *on) {
 
 static int queue_gc(lua_State *L) {
   Queue *queue = lua_touserdata(L, 1);
+  lw_end_object(&queue->head);
   lw_orphan(&queue->getters);
   lw_orphan(&queue->putters);
   lw_orphan(&queue->joiners);
@@ -345,7 +346,7 @@ static int queue_gc(lua_State *L) {
 }
 
 static int queue_tostring(lua_State *L) {
-  Queue *queue = lw_self(L);
+  Queue *queue = self(L);
   const char *text = push_size(L, queue);
   lua_pushfstring(L, "<%s size=%s getters=%d putters=%d%s>", names[queue->items.order], text,
                   (int)lw_list_count(&queue->getters), (int)lw_list_count(&queue->putters),
@@ -377,7 +378,7 @@ void lw_open_queue(lua_State *L, int loop_index, lw_Loop *loop) {
   loop->waits[LW_WAIT_GET] = &get_class;
   loop->waits[LW_WAIT_PUT] = &put_class;
   loop->waits[LW_WAIT_JOIN] = &join_class;
-  lw_class(L, loop_index, "Queue", methods, meta);
+  lw_class(L, loop_index, QUEUE_CLASS, methods, meta);
   lw_add_constructor(L, loop_index, "Queue", new_queue);
   lw_add_constructor(L, loop_index, "LifoQueue", new_lifo_queue);
   lw_add_constructor(L, loop_index, "PriorityQueue", new_priority_queue);

@@ -7,10 +7,13 @@
 /* A permit that is released goes straight to the task that has waited longest, so that `value` is above 0 only while
  * nobody waits, and no newcomer can overtake. */
 typedef struct Semaphore {
-  lw_List waiters; /* tasks; first, since it is what they are parked on */
+  lw_Head head;
+  lw_List waiters; /* tasks */
   lua_Integer value;
   lua_Integer bound; /* of a BoundedSemaphore, else -1 */
 } Semaphore;
+
+static const char SEMAPHORE[] = "Semaphore";
 
 static void give(lw_Loop *loop, Semaphore *semaphore) {
   if (lw_wake_first(loop, &semaphore->waiters) == NULL) semaphore->value++;
@@ -23,11 +26,11 @@ static int acquire_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) 
 
 static void acquire_hand_on(lw_Loop *loop, lw_Task *task, void *on) {
   (void)task;
-  give(loop, on);
+  give(loop, LW_CONTAINER(on, Semaphore, waiters));
 }
 
 static void semaphore_describe(lua_State *L, lw_Loop *loop, void *on) {
-  Semaphore *semaphore = on;
+  Semaphore *semaphore = LW_CONTAINER(on, Semaphore, waiters);
   (void)loop;
   lua_pushfstring(L, "semaphore (%d free, %d waiting)", (int)semaphore->value, (int)lw_list_count(&semaphore->waiters));
 }
@@ -36,10 +39,9 @@ static int new_with(lua_State *L, int bounded) {
   lua_Integer value = lua_isnoneornil(L, 1) ? 1 : lw_check_integer(L, 1);
   Semaphore *semaphore;
   if (!(value >= 0)) lw_argerror(L, 1, "number of permits expected, not below 0");
-  semaphore = lua_newuserdatauv(L, sizeof *semaphore, 0);
-  *semaphore = (Semaphore){.value = value, .bound = bounded ? value : -1};
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_setmetatable(L, -2);
+  semaphore = lw_new_object(L, SEMAPHORE, sizeof *semaphore, 0);
+  semaphore->value = value;
+  semaphore->bound = bounded ? value : -1;
   return 1;
 }
 
@@ -52,9 +54,9 @@ static int new_bounded(lua_State *L) { return new_with(L, 1); }
 /* semaphore:acquire(): takes a permit, waits for one if there is none; returns the semaphore, for <close>. Cancelled,
  * it has taken none. */
 static int semaphore_acquire(lua_State *L) {
-  Semaphore *semaphore = lw_self(L);
-  lua_settop(L, 1);
-  if (semaphore->value == 0) return lw_wait_in(L, lw_loop(L), &semaphore->waiters, LW_WAIT_SEMAPHORE);
+  Semaphore *semaphore = lw_self_of(L, SEMAPHORE, sizeof *semaphore);
+  if (LW_UNLIKELY(lua_gettop(L) > 1)) lua_settop(L, 1);
+  if (semaphore->value == 0) return lw_wait_in(L, semaphore->head.loop, &semaphore->waiters, LW_WAIT_SEMAPHORE);
   semaphore->value--;
   return 1;
 }
@@ -62,10 +64,10 @@ static int semaphore_acquire(lua_State *L) {
 /* semaphore:release(): gives a permit back, to the task that has waited longest. ValueError of a bounded one if none
  * was taken. */
 static int semaphore_release(lua_State *L) {
-  Semaphore *semaphore = lw_self(L);
+  Semaphore *semaphore = lw_self_of(L, SEMAPHORE, sizeof *semaphore);
   if (semaphore->value >= (semaphore->bound >= 0 ? semaphore->bound : LUA_MAXINTEGER))
     return lw_error_raise(L, LW_VALUE_ERROR, "semaphore released too many times");
-  give(lw_loop(L), semaphore);
+  give(semaphore->head.loop, semaphore);
   return 0;
 }
 
@@ -96,7 +98,9 @@ static int semaphore_statistics(lua_State *L) {
 }
 
 static int semaphore_gc(lua_State *L) {
-  lw_orphan(&((Semaphore *)lua_touserdata(L, 1))->waiters);
+  Semaphore *semaphore = lua_touserdata(L, 1);
+  lw_end_object(&semaphore->head);
+  lw_orphan(&semaphore->waiters);
   return 0;
 }
 
@@ -116,7 +120,7 @@ void lw_open_semaphore(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg meta[] = {
       {"__close", semaphore_release}, {"__gc", semaphore_gc}, {"__tostring", semaphore_tostring}, {NULL, NULL}};
   loop->waits[LW_WAIT_SEMAPHORE] = &acquire_class;
-  lw_class(L, loop_index, "Semaphore", methods, meta);
+  lw_class(L, loop_index, SEMAPHORE, methods, meta);
   lw_add_constructor(L, loop_index, "Semaphore", new_semaphore);
   lw_add_constructor(L, loop_index, "BoundedSemaphore", new_bounded);
   lw_export_methods(L, "semaphore_methods");

@@ -4,8 +4,6 @@
     run.py [--filter PREFIX]... [--list] [--verbose] [--limit SECONDS] [command...]
 
 The command runs one Lua file (default: $LUA, or lua5.4); LUA_PATH and LUA_CPATH come from the environment.
-The names in the file PENDING are run too, but one of them that fails is skipped, and one that passes is not counted
-either: it says that its name can go from there.
 """
 import argparse
 import difflib
@@ -21,12 +19,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 JOBS = 2
 LIMIT = 20          # seconds for one scenario, unless --limit says otherwise
 SHORT = 20          # lines of a diff
-
-
-def read_pending():
-    """The names in PENDING, without its comments."""
-    lines = (HERE / "PENDING").read_text().splitlines()
-    return {line.strip() for line in lines if line.strip() and not line.startswith("#")}
 
 
 def run(command, script, limit):
@@ -84,25 +76,16 @@ def main():
         print("\n".join(names))
         return 0
 
-    pending = read_pending()
-    unknown = sorted(name for name in pending if not (HERE / f"{name}.lua").exists())
-    if unknown:
-        parser.error(f"PENDING names what does not exist: {', '.join(unknown)}")
-    failed = skipped = 0
+    failed = 0
     with ThreadPoolExecutor(JOBS) as pool:
         problems = pool.map(lambda name: check(command, name, options.limit), names)
         for name, problem in zip(names, problems):
-            if name in pending:
-                skipped += 1
-                state = "passes: take it off PENDING" if problem is None else f"pending: {problem[0]}"
-                print(f"SKIP {name}: {state}", flush=True)
-            elif problem is not None:
+            if problem is not None:
                 failed += 1
                 print(f"FAIL {name}: {problem[0]}", flush=True)
                 if options.verbose:
                     print("".join(f"    {line}\n" for line in problem[1]), end="", flush=True)
-    passed = len(names) - failed - skipped
-    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    print(f"{len(names) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -1,6 +1,9 @@
 -- Every program in examples/ runs, and prints what it should.
 local support = require "spec.examples.support"
 
+local pages = ""
+for i = 1, 8 do pages = pages .. "the page /" .. i .. "\n" end
+
 -- What each prints; a function gets the output and checks it.
 local outputs = {
   ["sleeps_overlap.lua"] = function(text)
@@ -55,6 +58,71 @@ worker 1	finished its job
 worker 2	finished its job
 worker 3	was cancelled
 ]],
+  ["rate_limit_semaphore.lua"] = pages .. "8 requests, at most 3 in flight\n",
+  ["rate_limit_workers.lua"] = pages .. "8 requests, at most 3 in flight\n",
+  ["producers_consumers.lua"] = [[
+ann baked 6	bob baked 4
+10 eaten, at most 2 on the shelf
+]],
+  ["init_gate.lua"] = [[
+ann asks
+bob asks
+connected
+ann has rows of ann
+bob has rows of bob
+eve asks
+eve has rows of eve
+]],
+  ["batch_processor.lua"] = [[
+sent: parcel 1, parcel 2, parcel 3, parcel 4
+sent: letter 1, letter 2
+sent: parcel 5, parcel 6, parcel 7, parcel 8
+sent: parcel 9
+]],
+  ["chat_room.lua"] = [[
+to ann	welcome, ann
+to bob	welcome, bob
+to ann	bob joins
+to bob	ann: hello, bob
+to ann	bob: I cannot stay
+to ann	bob leaves
+]],
+  ["sensors.lua"] = [[
+temperature: 9 readings, mean 21.6
+humidity: 3 readings, mean 42.0
+pressure: 2 readings, mean 1013.0
+]],
+  ["dining_philosophers.lua"] = function(text)
+    local problem, rest = text:match("^(DeadlockError: .-\n)(%d+ meals\n)$")
+    assert.equal("15 meals\n", rest, text)
+    local waits = { "Task-1 for gather" }
+    for i = 1, 5 do waits[i + 1] = ("philosopher %d for lock held by philosopher %d"):format(i, i % 5 + 1) end
+    local told = {}
+    for line in problem:gmatch("\n  ([^\n]+)") do
+      local task, what, holder = line:gsub("<Task pending name='([^']+)'[^>]*>", "%1")
+        :match("^(.-) waits for: (%l+)(.-) %([^(]+%)$")
+      told[#told + 1] = task and task .. " for " .. what .. holder
+    end
+    assert.same(waits, told, text)
+  end,
+  ["retry_backoff.lua"] = [[
+attempt 1: Unavailable: call 1, again in 10 ms
+attempt 2: Unavailable: call 2, again in 20 ms
+attempt 3: Unavailable: call 3, again in 40 ms
+welcome, ann
+attempt 1: Unavailable: call 1, again in 10 ms
+false	Unavailable: call 2
+false	ValueError: no user given
+]],
+  ["first_wins.lua"] = [[
+close broken
+close near
+close far
+the answer of near
+close broken
+close broken
+false	ExceptionGroup: all have failed
+]],
 }
 
 describe("examples/", function()
@@ -71,6 +139,15 @@ describe("examples/", function()
     local elsewhere = { ["fetch_all.lua"] = true }
     for _, name in ipairs(support.list("examples")) do
       if name:find("%.lua$") then assert.is_truthy(outputs[name] or elsewhere[name], name .. " is not run") end
+    end
+  end)
+
+  it("has no program that the tutorial does not name", function()
+    local tutorial = support.read("docs/tutorial.md")
+    for _, name in ipairs(support.list("examples")) do
+      if name:find("%.lua$") then
+        assert.is_truthy(tutorial:find("(../examples/" .. name .. ")", 1, true), name .. " is not in the tutorial")
+      end
     end
   end)
 end)

@@ -228,10 +228,26 @@ describe("an Event", function()
 
   it("checks the object that a method is called on", function()
     local event = async.Event()
+    local light = debug.upvalueid(function() return event end, 1)
     for _, method in ipairs({ "wait", "set", "clear", "is_set", "statistics" }) do
-      assert.matches("bad argument #1", failure_text(event[method], {}), 1, true)
-      assert.matches("bad argument #1", failure_text(event[method], async.Semaphore()), 1, true)
+      for _, stranger in ipairs({ {}, "event", io.stdout, light, async.Semaphore(), async.Lock() }) do
+        assert.matches("bad argument #1", failure_text(event[method], stranger), 1, true)
+      end
       assert.is_false(pcall(event[method]))
     end
+  end)
+
+  it("can be used by a finalizer that runs after its own", function()
+    local set
+    local holder = setmetatable({}, {
+      __gc = function(self)
+        self.event:set()
+        set = self.event:is_set()
+      end,
+    })
+    holder.event = async.Event() -- finalized first, since it was made last
+    holder = nil -- luacheck: ignore 311
+    helpers.collect_garbage()
+    assert.is_true(set)
   end)
 end)
