@@ -32,8 +32,9 @@ static lua_Integer size(const Queue *queue) {
   return free_items > 0 ? free_items : 0;
 }
 
+/* A promised item takes its slot until it is taken: it comes back if its getter is cancelled. */
 static int is_full(const Queue *queue) {
-  return queue->maxsize > 0 && size(queue) + queue->promised_slots >= queue->maxsize;
+  return queue->maxsize > 0 && queue->items.count + queue->promised_slots >= queue->maxsize;
 }
 
 static void wake_waiters(Queue *queue) {

@@ -86,6 +86,67 @@ local programs = {
       pcall(async.await, task)
       return tostring(task), task:get_stack(), task:waiting_on()
     end)]],
+  ["conditions and barriers"] = [[
+    async.run(function()
+      local cond, barrier = async.Condition(), async.Barrier(2)
+      local waiter = async.create_task(function()
+        local _ <close> = cond:acquire()
+        cond:wait()
+        return barrier:wait()
+      end)
+      local cancelled = async.create_task(function() cond:with(cond.wait, cond) end)
+      async.sleep(0)
+      cond:with(function()
+        cond:notify()
+        cancelled:cancel("why")
+        async.sleep(0)
+        tostring(cond)
+        waiter:waiting_on()
+      end)
+      barrier:wait()
+      pcall(async.await, cancelled)
+      async.await(waiter)
+      return cond:statistics(), barrier:statistics(), tostring(barrier)
+    end)]],
+  -- whatever failed, each queue gives back what it says that it took, in order, and no more
+  ["queues"] = [[
+    local function fill(queue, order)
+      local put = {}
+      for i = 1, 20 do
+        if pcall(queue.put_nowait, queue, i) then put[#put + 1] = i end
+      end
+      local size, unfinished = queue:qsize(), queue:statistics().unfinished
+      if size ~= #put or unfinished ~= #put then os.exit(7) end
+      for n = 1, #put do
+        local expected = put[order == "lifo" and #put + 1 - n or n]
+        local ok, item = pcall(queue.get_nowait, queue)
+        if not ok then
+          if queue:qsize() ~= size then os.exit(8) end
+          item = queue:get_nowait()
+        end
+        if item ~= expected then os.exit(9) end
+        size = size - 1
+      end
+      if not queue:empty() then os.exit(10) end
+    end
+    fill(async.Queue())
+    fill(async.LifoQueue(), "lifo")
+    fill(async.PriorityQueue())
+    fill(async.PriorityQueue(0, function(a, b) return ("%04d"):format(a) < ("%04d"):format(b) end))
+    async.run(function()
+      local queue = async.PriorityQueue(1)
+      local getter = async.create_task(function() return queue:get() + queue:get() end)
+      async.sleep(0)
+      queue:put(2)
+      queue:put(1)
+      queue:put(3)
+      async.wait({ getter })
+      tostring(queue)
+      queue:shutdown(true)
+      for _ in queue:iter() do end
+      for _ = 1, queue:statistics().unfinished do queue:task_done() end
+      queue:join()
+    end)]],
   ["debug mode, reports, a deadlock, tasks that go by force"] = [[
     local fn = async(function(a) return async.sleep(0, a) end)
     pcall(async.run, function()

@@ -1,6 +1,8 @@
 local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
+local std = require "luawait.std"
+
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle, forever = helpers.run, helpers.settle, helpers.forever
 
@@ -170,6 +172,83 @@ describe("a Lock", function()
       assert.is_nil(lock:statistics().holder)
       assert.equal("<Lock unlocked waiters=0>", tostring(lock))
     end)
+  end)
+
+  it("names its holder to those who wait, and in a DeadlockError", function()
+    local function waiting_on(lock)
+      local task = async.create_task(function() lock:acquire() end)
+      settle()
+      local text = task:waiting_on()
+      task:cancel()
+      async.wait({ task })
+      return text
+    end
+    local err = failure(async.run, function()
+      local lock = async.Lock()
+      lock:acquire()
+      assert.equal(("lock held by %s (1 waiting)"):format(tostring(async.current_task())), waiting_on(lock))
+      lock:release()
+      async.await(async.create_task(function() lock:acquire() end)) -- and ends without a release
+      assert.matches("^lock held by Task%-%d+, which has ended %(1 waiting%)$", waiting_on(lock))
+      lock:acquire()
+    end)
+    assert.equal("DeadlockError", helpers.kind(err))
+    assert.matches("lock held by Task%-%d+, which has ended %(1 waiting%)", err.message)
+  end)
+
+  it("is not held after a deadline, and is held where it came in time", function()
+    run(function()
+      local lock = async.Lock()
+      lock:acquire()
+      assert.equal("TimeoutError", failure_kind(async.timeout, 0.002, lock.acquire, lock))
+      assert.equal("TimeoutError", failure_kind(async.wait_for, function() lock:acquire() end, 0.002))
+      assert.equal(0, lock:statistics().waiters)
+      local task = async.create_task(function()
+        local kind = failure_kind(async.wait_for, function() lock:acquire() end, 0.002)
+        if kind == "nothing" then lock:release() end
+      end)
+      settle()
+      helpers.spin(0.01)
+      lock:release()
+      async.await(task)
+      assert.same({ locked = false, waiters = 0 }, lock:statistics())
+    end)
+  end)
+
+  it("can be waited for in a coroutine of luawait.std", function()
+    run(function()
+      local lock = async.Lock()
+      lock:acquire()
+      local task = async.create_task(function()
+        std.coroutine.wrap(function() lock:acquire() end)()
+        assert.is_true(rawequal(async.current_task(), lock:statistics().holder))
+        lock:release()
+      end)
+      settle()
+      lock:release()
+      async.await(task)
+      assert.is_false(lock:locked())
+    end)
+  end)
+
+  it("is free after a run that ends while tasks hold it and wait for it", function()
+    local lock, log = async.Lock(), helpers.log()
+    run(function()
+      start_tasks(lock, log, 3)
+      async.sleep(0)
+    end)
+    assert.same({ locked = false, waiters = 0 }, lock:statistics())
+  end)
+
+  it("checks the object that a method is called on", function()
+    local lock = async.Lock()
+    for _, method in ipairs({ "acquire", "release", "locked", "statistics", "with" }) do
+      assert.is_false(pcall(lock[method]))
+      for _, value in ipairs({ {}, async.Event(), 1 }) do
+        assert.matches("bad argument #1", failure_text(lock[method], value, print), 1, true)
+      end
+    end
+    assert.is_false(lock:locked())
   end)
 
   it("needs a task, and stays free without one", function()

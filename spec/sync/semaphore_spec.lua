@@ -304,6 +304,22 @@ for _, class in ipairs({ "Semaphore", "BoundedSemaphore" }) do
   end)
 end
 
+describe("a Semaphore that is waited for", function()
+  it("is named by waiting_on and in a DeadlockError", function()
+    local err = failure(async.run, function()
+      local sem = async.Semaphore(0)
+      local task = async.create_task(function() sem:acquire() end)
+      settle()
+      assert.equal("semaphore (0 free, 1 waiting)", task:waiting_on())
+      assert.same({ value = 0, waiters = 1 }, sem:statistics())
+      sem:acquire()
+    end)
+    assert.equal("DeadlockError", helpers.kind(err))
+    assert.matches("semaphore (0 free, 2 waiting)", err.message, 1, true)
+    assert.same({ value = 2, waiters = 0, bound = 2 }, async.BoundedSemaphore(2):statistics())
+  end)
+end)
+
 describe("release beyond the start", function()
   it("adds permits to a Semaphore", function()
     run(function()
