@@ -687,7 +687,7 @@ function Barrier:broken() end
 function Barrier:statistics() end
 
 ---Items that some tasks put and others get, in the order of the queue's kind. An item that is put while tasks wait to
----get one is promised to the first of them, and no longer counts in `qsize`. After `asyncio.Queue`.
+---get one is promised to the first of them: it keeps its slot, but no longer counts in `qsize`. After `asyncio.Queue`.
 ---@class luawait.Queue
 local Queue = {}
 
