@@ -7,6 +7,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdint.h>
 
 struct lw_Loop;
 
@@ -15,10 +16,15 @@ enum { LW_MAX_ARGS = 60000 }; /* that an object can keep for later: Lua allows 6
 #if defined(__GNUC__)
 #define LW_LIKELY(x) __builtin_expect(!!(x), 1)
 #define LW_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define LW_PREFETCH(p) (__builtin_prefetch(p), __builtin_prefetch((const char *)(p) + 64))
+#define LW_APART __attribute__((noinline)) /* what calls it, and is fast, need not save registers for it */
+#define LW_INLINE inline __attribute__((always_inline))
+#define LW_PREFETCH(p) \
+  __builtin_prefetch(p) /* only in LW_INLINE functions: gcc drops calls that do no more than this */
 #else
 #define LW_LIKELY(x) (x)
 #define LW_UNLIKELY(x) (x)
+#define LW_APART
+#define LW_INLINE inline
 #define LW_PREFETCH(p) ((void)(p))
 #endif
 

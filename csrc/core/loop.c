@@ -236,8 +236,13 @@ static void arm(lw_Loop *loop) {
 
 static void on_idle(uv_idle_t *idle) { (void)idle; }
 
+/* Keeps the next poll from blocking. */
+LW_APART static void start_idle(lw_Loop *loop) {
+  if (!loop->draining && loop->open) uv_idle_start(&loop->idle, on_idle);
+}
+
 void lw_ready(lw_Loop *loop, lw_Node *node) {
-  if (loop->ready.first == NULL && !loop->draining && loop->open) uv_idle_start(&loop->idle, on_idle);
+  if (LW_UNLIKELY(loop->ready.first == NULL)) start_idle(loop);
   lw_list_push(&loop->ready, &node->link);
 }
 

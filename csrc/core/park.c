@@ -113,7 +113,7 @@ lw_Task *lw_check_waiter(lua_State *L, lw_Loop *loop) {
 
 /* Only the loop may resume a coroutine that waits. A script that got hold of it is told so, what it has passed is
  * dropped, and the wait goes on. */
-static int stranger(lua_State *L, const lw_Task *task, lua_KContext context, lua_KFunction k) {
+LW_APART static int stranger(lua_State *L, const lw_Task *task, lua_KContext context, lua_KFunction k) {
   if (task != NULL && task->top < UINT16_MAX) lua_settop(L, task->top);
   lua_pushliteral(L, "RuntimeError: this coroutine is a task's, only the event loop may resume it");
   return lua_yieldk(L, 1, context, k);
@@ -125,18 +125,22 @@ int lw_raise_cancelled(lua_State *L, lw_Loop *loop, lw_Task *task) {
   return lua_error(L);
 }
 
+LW_APART static int interrupted(lua_State *L, lw_Loop *loop, lw_Task *task, int granted) {
+  lw_Node *node = lw_task_node(task);
+  const lw_WaitClass *class = loop->waits[node->wait];
+  node->flags &= (uint8_t)~LW_CANCEL_NEXT;
+  if (class->interrupted != NULL) return class->interrupted(L, task, task->on, granted);
+  if (granted && class->hand_on != NULL) class->hand_on(loop, task, task->on);
+  return lw_raise_cancelled(L, loop, task);
+}
+
 /* The wait of the running task, in whose frame this is, has ended. */
 static inline int end_of_wait(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lw_Node *node = lw_task_node(task);
   const lw_WaitClass *class = loop->waits[node->wait];
   uint8_t flags = node->flags;
   node->flags = (uint8_t)(flags & ~(LW_CANCEL_NOW | LW_GRANTED | LW_TIMED_OUT));
-  if (LW_UNLIKELY(flags & LW_CANCEL_NOW)) {
-    node->flags &= (uint8_t)~LW_CANCEL_NEXT;
-    if (class->interrupted != NULL) return class->interrupted(L, task, task->on, flags & LW_GRANTED);
-    if ((flags & LW_GRANTED) && class->hand_on != NULL) class->hand_on(loop, task, task->on);
-    return lw_raise_cancelled(L, loop, task);
-  }
+  if (LW_UNLIKELY(flags & LW_CANCEL_NOW)) return interrupted(L, loop, task, flags & LW_GRANTED);
   return class->resumed(L, task, task->on, flags & LW_TIMED_OUT ? LW_TIMEOUT : LW_WOKEN);
 }
 

@@ -38,6 +38,7 @@ static void request_describe(lua_State *L, lw_Loop *loop, void *on) {
 }
 
 void lw_open_request(lw_Loop *loop) {
-  static const lw_WaitClass request_class = {request_resumed, request_cancel, request_hand_on, request_describe, NULL, NULL};
+  static const lw_WaitClass request_class = {request_resumed,  request_cancel, request_hand_on,
+                                             request_describe, NULL,           NULL};
   loop->waits[LW_WAIT_REQUEST] = &request_class;
 }
