@@ -26,7 +26,7 @@ local function settle(world)
   world:check("quiet")
 end
 
-local function waiting(world)
+local function waiting()
   local texts = {}
   for _, task in ipairs(async.all_tasks()) do
     if task ~= async.current_task() then
@@ -47,7 +47,7 @@ local function drain(world)
     end
     settle(world)
   end
-  world:fail("left behind: %s", waiting(world))
+  world:fail("left behind: %s", waiting())
 end
 
 local function play(world)
@@ -55,6 +55,12 @@ local function play(world)
   for id, spec in ipairs(made.subjects) do world.subjects[id] = kinds[spec.kind].make(world, spec) end
   for id, ops in ipairs(made.tasks) do world:start(id, ops) end
   repeat settle(world) until world.failure or not world:next_strike_now()
+  world.rest = world.ticks
+  if world.failure then return end
+  if made.drain == "leave" then
+    world.leaving = true
+    return
+  end
   drain(world)
   if world.failure then return end
   world:check("finish")
@@ -62,7 +68,7 @@ local function play(world)
   for _, proc in ipairs(world.procs) do
     if not proc.task:cancelled() then world:must(proc.task:exception() == nil, "task %d failed", proc.id) end
   end
-  world:must(#async.all_tasks() == 1, "tasks are left: %s", waiting(world))
+  world:must(#async.all_tasks() == 1, "tasks are left: %s", waiting())
 end
 
 -- The main task ends by waiting for ever. The run must notice at once that nothing can wake it: a timer that was left
@@ -73,22 +79,33 @@ local function main(world)
     world:fail("reported: %s (%s)", report.message, tostring(report.error))
   end)
   play(world)
-  if not world.failure then async.sleep(math.huge) end
+  if not world.failure and not world.leaving then async.sleep(math.huge) end
 end
 
---- Runs a program; returns the violation (nil: there is none) and, with `trace`, the array of what happened.
+-- The main task has returned while others were waiting, and run has cancelled these.
+local function check_after(world, ok, err)
+  world.leaving = false
+  world:must(ok, "the run failed: %s", tostring(err))
+  local fine, why = pcall(world.check, world, "finish")
+  world:must(fine, "looking at what is left failed: %s", tostring(why))
+end
+
+--- Runs a program; returns the violation (nil: there is none), the array of what happened (with `trace`), and in how
+--- many ticks it came to rest.
 function property.run(made, trace)
   local world = World.new(made, trace)
   local start = async.time()
   local ok, err = pcall(async.run, function() return main(world) end, { debug = made.debug, signals = false })
   local took = async.time() - start
-  if not world.failure and not ok and not async.errors.is(err, async.DeadlockError) then
+  if not world.failure and world.leaving then
+    check_after(world, ok, err)
+  elseif not world.failure and not ok and not async.errors.is(err, async.DeadlockError) then
     world:fail("the run failed: %s", tostring(err))
   elseif not world.failure then
     world:must(not ok and tostring(err):find("1 task waits", 1, true), "left in the end: %s", tostring(err))
     world:must(took < World.FAR / 2, "a timer was left behind")
   end
-  return world.failure, world.log
+  return world.failure, world.log, world.rest
 end
 
 -- What a violation and those of smaller programs have in common.
@@ -100,7 +117,7 @@ function property.report(made, violation)
   local small = programs.shrink(made, function(smaller)
     local other = property.run(smaller)
     return other and pattern_of(other) == pattern
-  end, 1500)
+  end, 20)
   local again, log = property.run(small, true)
   return table.concat({
     ("seed %d: %s"):format(made.seed, violation),
@@ -109,14 +126,45 @@ function property.report(made, violation)
   }, "\n")
 end
 
+-- For a program that ends the process: the last one shown is it.
+local shows_seeds = os.getenv("LUAWAIT_SHOW_SEEDS")
+
+local function run_or_raise(made)
+  if shows_seeds then io.stderr:write("seed ", made.seed, "\n") end
+  local violation, _, ticks = property.run(made)
+  if violation then error(property.report(made, violation), 0) end
+  return ticks
+end
+
 --- Runs the programs of the seeds `first` to `last`; raises the report of the first that fails. Returns their number.
 function property.run_all(first, last, kind)
-  for seed = first, last do
-    local made = programs.make(seed, kind)
-    local violation = property.run(made)
-    if violation then error(property.report(made, violation), 0) end
-  end
+  for seed = first, last do run_or_raise(programs.make(seed, kind)) end
   return last - first + 1
+end
+
+-- The program with one strike alone, at a tick.
+local function struck(seed, name, task, tick)
+  local made = programs.make(seed)
+  made.strikes = { { at = tick, name = name, task = task } }
+  return made
+end
+
+--- Runs the programs of these seeds again and again, with one task cancelled, or its deadline come, at one tick: for
+--- each task and each tick. Returns the number of runs.
+function property.sweep_all(first, last)
+  local runs = 0
+  for seed = first, last do
+    local tasks = #programs.make(seed).tasks
+    local ticks = run_or_raise(struck(seed, "cancel", 1, math.huge))
+    for tick = 1, ticks do
+      for task = 1, tasks do
+        run_or_raise(struck(seed, "cancel", task, tick))
+        run_or_raise(struck(seed, "expire", task, tick))
+        runs = runs + 2
+      end
+    end
+  end
+  return runs
 end
 
 return property

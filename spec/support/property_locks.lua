@@ -254,13 +254,13 @@ function Event:wait(proc, op)
       tostring(not self.world:at_once(call)))
     self.world:must(was_set or call.released, "%s: task %d was woken though it was not set", self.name, proc.id)
     self.world:grant(call, is_released)
-  end)
+  end, function(call) self.world:may_lose(call, call.released) end)
   if err then error(err, 0) end
 end
 
 function Event:set()
   self.is_set = true
-  for _, call in ipairs(self.line) do call.released = true end
+  for _, call in ipairs(self.line) do call.released = call.released or not self.world:excused(call) end
   self.object:set()
 end
 

@@ -121,7 +121,7 @@ function Condition:wait_for(proc, op, condition)
   if err then error(err, 0) end
 end
 
-function Condition:notify_now(act)
+function Condition:notify_now(_, act)
   local condition = self.conditions[act.condition]
   if self.held == 1 then return self:notify(condition, act.n) end
   if condition.object:locked() then return end -- it is on its way to the next
@@ -218,7 +218,7 @@ function Barrier:wait(proc, op)
     self.world:must(call.index == index, "%s: task %d got index %s, not %s", self.name, proc.id, tostring(index),
       tostring(call.index))
     self.world:grant(call, is_let_through)
-  end)
+  end, function(call) self.world:may_lose(call, call.index) end)
   if call and not call.got and async.errors.is(err, async.BrokenBarrierError) then
     self.world:must(call.thrown_out, "%s: task %d was thrown out by nobody", self.name, proc.id)
   elseif err then

@@ -49,35 +49,49 @@ end
 
 local names = { "cancel", "cancel", "cancel", "cancel_twice", "cancel_uncancel", "expire", "expire", "expire_outer" }
 
-local function make_strike(rng, subjects, tasks)
-  local strike = { at = rng(10 * tasks), task = rng(tasks), soon = rng:chance(8) or nil }
-  if rng:chance(3) then
-    local spec = rng:pick(subjects)
-    strike.name, strike.act = "act", kinds[spec.kind].act(rng, spec)
-  else
-    strike.name = rng:chance(100) and "expire_soon" or rng:pick(names)
-  end
+-- Strikes a task, a fixed one or the n-th of those that wait.
+local function make_strike(rng, tasks, at)
+  local strike = { at = at, task = rng(tasks), waiting = rng:chance(2) and rng(3) or nil, soon = rng:chance(8) or nil }
+  strike.name = rng:chance(100) and "expire_soon" or rng:pick(names)
   return strike
+end
+
+-- Something is done, which wakes tasks; often with a strike at one of these before it runs, or just before it is woken.
+local function make_act(rng, subjects, tasks, at)
+  local spec = rng:pick(subjects)
+  local strikes = { { at = at, name = "act", act = kinds[spec.kind].act(rng, spec), soon = rng:chance(8) or nil } }
+  for _ = 1, rng(3) - 1 do table.insert(strikes, rng(#strikes + 1), make_strike(rng, tasks, at)) end
+  return strikes
+end
+
+local function make_strikes(rng, subjects, tasks)
+  local strikes, times = {}, {}
+  for i = 1, rng(6) - 1 do times[i] = rng(10 * tasks) end
+  table.sort(times)
+  for _, at in ipairs(times) do
+    local some = rng:chance(3) and make_act(rng, subjects, tasks, at) or { make_strike(rng, tasks, at) }
+    table.move(some, 1, #some, #strikes + 1, strikes)
+  end
+  return strikes
 end
 
 --- The program of a seed. `kind`: of that kind alone.
 function program.make(seed, kind)
   local rng = Rng.new(seed)
-  local made = { seed = seed, debug = rng:chance(20) or nil, drain = rng:chance(4) and "cancel" or "serve" }
-  made.subjects, made.tasks, made.strikes = {}, {}, {}
+  local made = { seed = seed, debug = rng:chance(20) or nil, drain = rng:pick({ "serve", "serve", "cancel", "leave" }) }
+  made.subjects, made.tasks = {}, {}
   for id = 1, rng:chance(3) and 2 or 1 do
     local name = kind or rng:pick(kinds.names)
     local spec = kinds[name].new(rng)
     spec.kind, spec.id = name, id
     made.subjects[id] = spec
   end
-  for id = 1, 1 + rng(4) do
+  for id = 1, 1 + rng(5) do
     local ops = {}
     for i = 1, rng(4) do ops[i] = make_op(rng, made.subjects, 1) end
     made.tasks[id] = ops
   end
-  for i = 1, rng(7) - 1 do made.strikes[i] = make_strike(rng, made.subjects, #made.tasks) end
-  table.sort(made.strikes, function(a, b) return a.at < b.at end)
+  made.strikes = make_strikes(rng, made.subjects, #made.tasks)
   return made
 end
 
@@ -141,17 +155,16 @@ local function each_smaller(made, try)
   end
 end
 
---- The smallest program found for which fails(program) still holds, in at most `tries` tries.
-function program.shrink(made, fails, tries)
-  local shrunk
+--- The smallest program found for which fails(program) still holds, in about this many seconds.
+function program.shrink(made, fails, seconds)
+  local stop = os.time() + seconds
   repeat
-    shrunk = each_smaller(made, function(smaller)
-      tries = tries - 1
-      if tries < 0 or not fails(smaller) then return false end
+    local shrunk = each_smaller(made, function(smaller)
+      if os.time() > stop or not fails(smaller) then return false end
       made = smaller
       return true
     end)
-  until not shrunk or tries < 0
+  until not shrunk
   return made
 end
 

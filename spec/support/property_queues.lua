@@ -21,14 +21,14 @@ function Queue:new_item(priority)
   return setmetatable({ id = self.made, priority = priority, queue = self }, Item)
 end
 
--- What the queue calls to compare. With `trouble`, every third time it raises, or changes the queue.
+-- What the queue calls to compare. With `trouble`, at times it raises, or changes the queue.
 function Queue:compare(a, b)
   self.compared = self.compared + 1
-  if self.trouble and self.compared % 3 == 0 then
+  if self.trouble and self.compared % self.period == 0 then
     if self.trouble == "raises" then error(TROUBLE, 0) end
     local trouble = self.trouble
     self.trouble = nil
-    self:put_nowait({ priority = 2 })
+    self:put_nowait(nil, { priority = 2 })
     self.trouble = trouble
   end
   if self.reverse then return a.priority > b.priority end
@@ -44,38 +44,56 @@ end
 local classes = { "Queue", "Queue", "LifoQueue", "PriorityQueue", "PriorityQueue" }
 
 function Queue.new(rng)
-  local spec = { class = rng:pick(classes), maxsize = rng(4) - 1, ends = rng:pick({ "serve", "shut down", "throw away" }) }
+  local spec = { class = rng:pick(classes), maxsize = rng(4) - 1 }
+  spec.ends, spec.filled = rng:pick({ "serve", "shut down", "throw away" }), rng:chance(3) and rng(12) or 0
+  spec.mood = rng:pick({ "mixed", "mixed", "hungry", "crowded" })
   if spec.class ~= "PriorityQueue" then return spec end
   spec.reverse = rng:chance(2) or nil
-  if rng:chance(3) then spec.trouble = rng:pick({ "raises", "raises", "changes" }) end
+  if rng:chance(3) then
+    spec.trouble, spec.period = rng:pick({ "raises", "raises", "raises", "changes" }), 1 + rng(5)
+    spec.mood = rng:pick({ spec.mood, "hungry" })
+  end
   return spec
 end
 
-local operations = { "put", "put", "put", "get", "get", "get", "iter", "put_nowait", "get_nowait", "join" }
+local operations = {
+  mixed = { "put", "put", "put", "get", "get", "get", "iter", "put_nowait", "get_nowait", "burst", "join" },
+  hungry = { "get", "get", "get", "get", "iter", "burst", "put" }, -- many wait to get
+  crowded = { "put", "put", "put", "put", "get", "join" },         -- many wait to put
+}
 
 function Queue.op(rng, spec)
-  local op = { subject = spec.id, name = rng:pick(operations), priority = rng(3) }
+  local op = { subject = spec.id, name = rng:pick(operations[spec.mood]), priority = rng(3) }
   op.deadline, op.way, op.swallow = rng:deadline(), rng:way(), rng:chance(3)
-  if op.name == "get" or op.name == "iter" then op.work, op.forget = rng(3) - 1, rng:chance(6) end
+  if op.name == "burst" then op.n = 1 + rng(4) end
+  if op.name == "get" or op.name == "iter" then
+    op.work, op.forget = rng(3) - 1, rng:chance(6)
+  end
   if rng:chance(30) then op.name = rng:pick({ "shutdown", "shutdown_now" }) end
   return op
 end
 
-local acts = { "put_nowait", "put_nowait", "get_nowait", "get_nowait", "done_too_often", "shutdown", "shutdown_now" }
+local acts = {
+  "put_nowait", "put_nowait", "put_nowait", "burst", "get_nowait", "get_nowait", "get_nowait", "done_too_often",
+  "shutdown", "shutdown_now",
+}
 
 function Queue.act(rng, spec)
-  return { subject = spec.id, name = rng:pick(acts), priority = rng(3) }
+  return { subject = spec.id, name = rng:pick(acts), priority = rng(3), n = 1 + rng(4) }
 end
 
 function Queue.make(world, spec)
   local name = spec.class .. " " .. spec.id
   local self = setmetatable({
     world = world, name = name, class = spec.class, maxsize = spec.maxsize, ends = spec.ends, trouble = spec.trouble,
-    reverse = spec.reverse, made = 0, compared = 0, items = {}, unfinished = 0, shut = false, given_back = 0,
-    putters = world:line(name .. ": put"), getters = world:line(name .. ": get"), joiners = world:line(name .. ": join"),
+    period = spec.period, reverse = spec.reverse, made = 0, compared = 0, items = {}, unfinished = 0, shut = false,
+    given_back = 0,
+    putters = world:line(name .. ": put"), getters = world:line(name .. ": get"),
+    joiners = world:line(name .. ": join"),
   }, Queue)
   local less = spec.reverse and function(a, b) return self:compare(a, b) end or nil
   self.object = async[spec.class](spec.maxsize, less)
+  for i = 1, spec.filled do self:put_nowait(nil, { priority = 1 + i * i % 5 }) end
   return self
 end
 
@@ -186,7 +204,6 @@ end
 --- ---- operations that do not wait, and acts ----
 
 function Queue:put_nowait(_, op)
-  op = op or _
   local item, full = self:new_item(op.priority), self.object:full()
   local ok, err = pcall(self.object.put_nowait, self.object, item)
   if ok then
@@ -197,6 +214,10 @@ function Queue:put_nowait(_, op)
   else
     self.world:must(self:expected(err), "%s: put_nowait: %s", self.name, tostring(err))
   end
+end
+
+function Queue:burst(_, op)
+  for i = 1, op.n do self:put_nowait(nil, { priority = 1 + (op.priority + i) % 3 }) end
 end
 
 function Queue:get_nowait()
@@ -254,8 +275,11 @@ end
 function Queue:quiet()
   local world, statistics = self.world, self.object:statistics()
   world:must(statistics.size == #self.items, "%s: has %d items, it counts %d", self.name, #self.items, statistics.size)
+  local full = self.maxsize > 0 and #self.items >= self.maxsize
+  world:must(self.object:full() == full, "%s: full() is wrong with %d items", self.name, #self.items)
   for _, line in ipairs({ "getters", "putters", "joiners" }) do
-    world:must(statistics[line] == #self[line], "%s: %d %s, it counts %d", self.name, #self[line], line, statistics[line])
+    local n = #self[line]
+    world:must(statistics[line] == n, "%s: %d %s, it counts %d", self.name, n, line, statistics[line])
   end
   world:must(#self.getters == 0 or not self.shut or #self.items > 0, "%s: a getter is left behind", self.name)
   world:must(#self.putters == 0 or not self.shut, "%s: a putter is left behind", self.name)
@@ -276,7 +300,7 @@ function Queue:drain()
   if self.ends == "throw away" then self:shutdown_now() end
   self:empty_it()
   if #self.getters > 0 and not self.shut then
-    for _ = 1, #self.getters do self:put_nowait({ priority = 1 }) end
+    for _ = 1, #self.getters do self:put_nowait(nil, { priority = 1 }) end
   end
 end
 

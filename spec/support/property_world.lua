@@ -14,7 +14,7 @@ local World = {}
 World.__index = World
 
 --- Seconds: a deadline that never comes. That a program leaves no timer behind is told by its ending long before.
-World.FAR = 120
+World.FAR = 20
 
 function World.new(program, trace)
   return setmetatable({
@@ -30,9 +30,10 @@ function World:note(...)
   self.log[#self.log + 1] = ("%4d %-6s %s"):format(self.ticks, who, (...):format(select(2, ...)))
 end
 
---- Keeps the first violation; what comes after it may be its consequence.
+--- Keeps the first violation; what comes after it may be its consequence. While the run cancels what is left, the
+--- models do not know whom.
 function World:fail(...)
-  if self.failure then return end
+  if self.failure or self.leaving then return end
   self.failure = (...):format(select(2, ...))
   self:note("VIOLATION: %s", self.failure)
 end
@@ -57,6 +58,7 @@ end
 function World:enter(proc, line)
   self:move()
   local call = { proc = proc, line = line, start = self.steps, scopes = { table.unpack(proc.scopes) } }
+  call.in_child = async.current_task() ~= proc.task
   call.excused = proc.task:cancelling() > 0 or async.current_task():cancelling() > 0
   line[#line + 1] = call
   proc.call = call
@@ -71,7 +73,7 @@ local function any_expired(scopes)
   return false
 end
 
-function World:excused(call)
+function World.excused(_, call)
   call.excused = call.excused or any_expired(call.scopes)
   return call.excused
 end
@@ -112,6 +114,13 @@ function World:grant(call, counts)
   call.got = true
   self:leave(call)
   self:note("%s: got", call.line.name)
+end
+
+--- The call has ended badly. Where it had been `woken` before, only a cancellation may do that, no deadline; a task
+-- that it was made in is another matter, since that is cancelled by the deadline.
+function World:may_lose(call, woken)
+  self:must(not woken or call.struck or call.in_child, "%s: task %d was woken before its deadline", call.line.name,
+    call.proc.id)
 end
 
 --- The calls of a line that nothing excuses, and of these those for which `which` holds.
@@ -203,13 +212,13 @@ function World:hold(turns)
 end
 
 -- An operation has raised: ends the task, or lets it go on with the next one, which nothing cancels then: the requests
--- that are left (of a cancel that a deadline has covered up, say) are taken back. What a scope further out has caused is
--- for that one.
+-- that are left (of a cancel that a deadline has covered up, say) are taken back. What a scope further out has caused
+-- is for that one.
 function World:interrupted(proc, op, err)
   local by_scope = any_expired(proc.scopes)
   if is_cancelled(err) then
     self:must(by_scope or proc.cancels > 0, "task %d was cancelled by nobody", proc.id)
-    if by_scope or not op.swallow then error(err, 0) end
+    if by_scope or not op.swallow or self.leaving then error(err, 0) end
   elseif async.errors.is(err, async.TimeoutError) then
     self:must(comes[op.deadline] or op.wait and comes[op.wait.deadline], "task %d: a deadline came too early", proc.id)
     if by_scope then error(err, 0) end
@@ -222,7 +231,7 @@ end
 function World:perform_all(proc, ops)
   for _, op in ipairs(ops or {}) do
     self:tick()
-    if self.failure then return end
+    if self.failure or self.leaving then return end
     local subject = self.subjects[op.subject]
     local ok, err = pcall(subject[op.name], subject, proc, op)
     if not ok then self:interrupted(proc, op, err) end
@@ -247,13 +256,12 @@ end
 
 local strikes = {}
 
-function strikes.cancel(world, proc)
+function strikes.cancel(_, proc)
   if not proc.task:cancel() then return end
   proc.cancels = proc.cancels + 1
   local call = proc.call
   if not call then return end
-  call.excused = true
-  call.cancelled = true
+  call.excused, call.cancelled, call.struck = true, true, true
 end
 
 function strikes.cancel_twice(world, proc)
@@ -288,16 +296,26 @@ end
 
 function strikes.act(world, _, strike)
   local subject = world.subjects[strike.act.subject]
-  subject[strike.act.name](subject, strike.act)
+  subject[strike.act.name](subject, nil, strike.act)
 end
 
 World.strikes = strikes
 
+-- Whom a strike is for: the task of the n-th call that waits, or a fixed one.
+function World:target(strike)
+  local calls = {}
+  if strike.waiting then
+    for _, line in ipairs(self.lines) do table.move(line, 1, #line, #calls + 1, calls) end
+  end
+  local call = calls[(strike.waiting or 1) % (#calls + 1)]
+  return call and call.proc or self.procs[strike.task]
+end
+
 function World:strike(strike)
   self:move()
-  local proc = self.procs[strike.task]
+  local proc = self:target(strike)
   if strike.name ~= "act" and (not proc or proc.task:done()) then return end
-  self:note("strike: %s %s", strike.name, strike.act and strike.act.name or "task " .. strike.task)
+  self:note("strike: %s %s", strike.name, strike.act and strike.act.name or "task " .. proc.id)
   strikes[strike.name](self, proc, strike)
 end
 
