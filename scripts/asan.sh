@@ -8,7 +8,7 @@ cd "$root"
 CC=${CC:-gcc}
 # The instrumented code draws warnings of its own.
 export CC LUAWAIT_BUILD=build-asan LUAWAIT_WERROR=OFF
-scripts/build.sh "$LUAWAIT_BUILD" -DLUAWAIT_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_C_FLAGS_DEBUG=-O1 -g"
+scripts/build.sh "$LUAWAIT_BUILD" -DLUAWAIT_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_C_FLAGS_DEBUG=-O1 -g"
 
 # The interpreter is the system's own, so the runtime is preloaded into it, and then forgotten: other programs that a
 # spec starts (sh, nginx, python3) run as they are.

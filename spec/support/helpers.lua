@@ -133,15 +133,15 @@ end
 
 --- Runs Lua code in an interpreter of its own, with the LUA_PATH and LUA_CPATH of this one; `async` is luawait there,
 --- and ... the name of the file that takes its stderr. Returns { status=, stdout=, stderr= }; the status of a child
---- that a signal ended is 128 + the signal. opts.env: more variables; opts.megabytes: the address space that it gets;
---- opts.seconds: after which it is killed (60).
+--- that a signal ended is 128 + the signal. opts.bare: without `async`; opts.env: more variables; opts.megabytes: the
+--- address space that it gets; opts.seconds: after which it is killed (60).
 function helpers.child(source, opts)
   opts = opts or {}
   local script, out, err = os.tmpname(), os.tmpname(), os.tmpname()
   local _ <close> = helpers.defer(function()
     for _, path in ipairs({ script, out, err }) do os.remove(path) end
   end)
-  helpers.write_file(script, 'local async = require "luawait" ' .. source)
+  helpers.write_file(script, (opts.bare and "" or 'local async = require "luawait" ') .. source)
   local command = table.concat({
     opts.megabytes and ("ulimit -v %d;"):format(opts.megabytes * 1024) or "", environment(opts.env),
     guard(opts.seconds or 60), quote(os.getenv("LUA") or "lua5.4"), quote(script), quote(err),

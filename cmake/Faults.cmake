@@ -1,0 +1,22 @@
+# The target `faults`, for the specs: the module with spec/support/faults.c between it and what it calls. Not for macOS,
+# whose linker has no --wrap.
+set(LUAWAIT_FAULTS "${CMAKE_CURRENT_SOURCE_DIR}/spec/support/faults.c")
+if(EXISTS "${LUAWAIT_FAULTS}" AND NOT APPLE)
+  file(STRINGS "${LUAWAIT_FAULTS}" lines REGEX "^FAULT\\(|__wrap_[a-z0-9_]+\\(")
+  set(options)
+  foreach(line IN LISTS lines)
+    if(line MATCHES "^FAULT\\(([a-z0-9_]+)|__wrap_([a-z0-9_]+)\\(")
+      list(APPEND options "LINKER:--wrap=${CMAKE_MATCH_1}${CMAKE_MATCH_2}")
+    endif()
+  endforeach()
+  list(REMOVE_DUPLICATES options)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${LUAWAIT_FAULTS}")
+
+  add_library(faults MODULE EXCLUDE_FROM_ALL ${LUAWAIT_SOURCES} "${LUAWAIT_FAULTS}")
+  luawait_module(faults)
+  target_link_options(faults PRIVATE ${options})
+  set_target_properties(faults PROPERTIES
+    OUTPUT_NAME core
+    LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/faults/luawait"
+    INTERPROCEDURAL_OPTIMIZATION OFF)
+endif()

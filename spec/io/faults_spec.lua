@@ -1,0 +1,77 @@
+-- Every call of libuv that can return an error does so once, in turn, in programs that touch every public function.
+local async = require "luawait"
+local net = require "luawait.net"
+local std = require "luawait.std"
+local faults = require "spec.support.faults"
+local helpers = require "spec.support.helpers"
+local programs = require "spec.support.programs"
+
+-- Functions of libuv that the module calls and that faults.c leaves alone: those that return no error, or none where
+-- their arguments are in order.
+local cannot_fail = {}
+for name in ([[
+  uv_async_send uv_buf_init uv_check_init uv_check_start uv_err_name_r uv_freeaddrinfo uv_hrtime uv_idle_init
+  uv_idle_start uv_idle_stop uv_ip4_addr uv_ip6_addr uv_ip_name uv_is_closing uv_mutex_destroy uv_mutex_lock
+  uv_mutex_unlock uv_now uv_prepare_init uv_prepare_start uv_read_stop uv_run uv_signal_init uv_signal_stop uv_sleep
+  uv_stop uv_stream_get_write_queue_size uv_strerror_r uv_tcp_init uv_thread_join uv_timer_init uv_timer_start
+  uv_timer_stop
+  uv_translate_sys_error uv_unref uv_update_time uv_walk]]):gmatch("%S+") do
+  cannot_fail[name] = true
+end
+
+describe("the programs", function()
+  local text = programs.text()
+
+  local function used(name) return text:find("%f[%w_]" .. name .. "%f[^%w_]") ~= nil end
+
+  it("touch every public function", function()
+    for module, object in pairs({ async = async, net = net, std = std, ["std.coroutine"] = std.coroutine }) do
+      for name, value in pairs(object) do
+        local is_class = type(value) == "table" and async.errors[name] == value
+        local prints = name == "print" -- where no program should; std.tostring is all that is behind it
+        if not is_class and not prints and name:sub(1, 1) ~= "_" then
+          local found = text:find(module .. "." .. name, 1, true) ~= nil
+          assert.is_true(found, ("no program uses %s.%s"):format(module, name))
+        end
+      end
+    end
+  end)
+
+  it("touch every method", function()
+    for _, path in ipairs({ "types/luawait.lua", "types/net.lua" }) do
+      for class, name in helpers.read_file(path):gmatch("\nfunction (%u%w+)[.:]([%w_]+)") do
+        -- print_stack writes to stderr; get_stack is all that is behind it.
+        if name ~= "print_stack" then assert.is_true(used(name), ("no program uses %s:%s"):format(class, name)) end
+      end
+    end
+  end)
+end)
+
+describe("a call that fails:", function()
+  local built, hit = nil, {}
+
+  setup(function() built = faults.build() end)
+
+  for _, name in ipairs(programs.names()) do
+    it(name, function()
+      if not built then return pending("no linker with --wrap") end
+      local rounds, names = faults.every_call(programs.prelude, programs.sources[name])
+      assert.is_true(rounds >= 2)
+      for each in pairs(names) do hit[each] = true end
+    end)
+  end
+
+  it("has been every one that the module makes", function()
+    if not built then return pending("no linker with --wrap") end
+    local pipe <close> = assert(io.popen(("nm -D '%s/luawait/core.so'"):format(os.getenv("LUAWAIT_BUILD") or "build")))
+    local count = 0
+    for name in pipe:read("a"):gmatch(" U (uv_[%w_]+)") do
+      count = count + 1
+      if not cannot_fail[name] and name ~= "uv_close" and name ~= "uv_loop_close" then
+        assert.is_true(hit[name] == true, name .. " has not failed: wrap it in faults.c, have a program call it, or "
+          .. "tell why it cannot fail")
+      end
+    end
+    assert.is_true(count > 40)
+  end)
+end)

@@ -1,0 +1,95 @@
+--- A program is run with its first call of libuv (or of malloc, or for a socket) failing, then with its second, and so
+-- on to the last: see faults.c. Everything happens in a child, on the build that has faults.c in it:
+--
+--   local faults = require "spec.support.faults"
+--   local rounds = faults.every_call(prelude, source)   -- raises with what the child says if anything is wrong
+--   faults.every_call(prelude, source, { code = "ENOMEM", only = "uv_tcp_bind" })
+--
+-- A round may end well or with an error. It must not crash or hang, may not raise DeadlockError or TimeoutError (a task
+-- has lost its wake-up), and leaves no memory, no descriptor and no open handle behind.
+local helpers = require "spec.support.helpers"
+
+local faults = {}
+
+--- Builds the module with faults.c, once. Returns false where that is not possible (macOS).
+function faults.build()
+  if faults.path then return true end
+  if os.execute("uname | grep -q Darwin") then return false end
+  local build = os.getenv("LUAWAIT_BUILD") or "build"
+  local log = os.tmpname()
+  local command = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL cmake --build '%s' --target faults --parallel 2 >%s 2>&1"
+  local ok = os.execute(command:format(build, log))
+  local text = helpers.read_file(log)
+  os.remove(log)
+  assert(ok, text)
+  faults.path = build .. "/faults/?.so;" .. package.cpath
+  return true
+end
+
+local driver = [==[
+local program = assert(load(SOURCE, "=program"))
+local codes = { DeadlockError = true, TimeoutError = true }
+local hit_names = {}
+
+local function settled_state()
+  collectgarbage()
+  collectgarbage()
+  return faults.state()
+end
+
+local function check(round, hit, before, ok, err)
+  local after = settled_state()
+  local function bad(text, ...)
+    io.stderr:write(("call %d (%s): "):format(round, hit), text:format(...), "\n")
+    os.exit(9)
+  end
+  if not ok and type(err) == "table" and codes[err.name] then bad("a wake-up was lost: %s", err) end
+  if not ok and type(err) ~= "table" and not tostring(err):find("memory") then bad("not an error object: %s", err) end
+  -- Up to four spare blocks are kept for streams.
+  if after.blocks > before.blocks + 4 then bad("%d blocks, %d before", after.blocks, before.blocks) end
+  if after.descriptors > before.descriptors then
+    bad("%d descriptors, %d before", after.descriptors, before.descriptors)
+  end
+  if after.busy_loops > 0 then bad("a loop was closed with an open handle") end
+end
+
+assert(pcall(program))
+local first = settled_state()
+local round = 0
+repeat
+  round = round + 1
+  faults.plan(round, CODE, ONLY)
+  local ok, err = pcall(program)
+  local hit = faults.state().hit
+  faults.plan(0)
+  if hit then
+    check(round, hit, first, ok, err)
+    hit_names[hit] = true
+  else
+    assert(ok, err)
+  end
+until not hit
+for name in pairs(hit_names) do print(name) end
+print(round - 1)]==]
+
+-- Before the module is loaded, so that its end comes after all of the module's.
+local opening = [[
+local searched = assert(package.searchpath("luawait.core", package.cpath))
+assert(searched:find("/faults/", 1, true))
+faults = assert(package.loadlib(searched, "luaopen_faults"))()
+]]
+
+--- Returns the number of rounds and the set of the names of the calls that failed in them.
+function faults.every_call(prelude, source, opts)
+  opts = opts or {}
+  local constants = ("local SOURCE, CODE, ONLY = %q, %s, %s\n"):format(source,
+    opts.code and ("%q"):format(opts.code) or "nil", opts.only and ("%q"):format(opts.only) or "nil")
+  local output = helpers.child_output(constants .. opening .. prelude .. "\n" .. driver, {
+    bare = true, seconds = opts.seconds or 120, env = { LUA_CPATH = faults.path },
+  })
+  local names = {}
+  for name in output:gmatch("[^\n]+") do names[name] = true end
+  return tonumber(output:match("(%d+)\n$")), names
+end
+
+return faults
