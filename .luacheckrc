@@ -8,3 +8,5 @@ files["spec/conformance"].unused_args = false
 -- Definition files declare functions that have no body.
 files["types"] = { unused_args = false, ignore = { "211", "241" } }
 files["rockspec"].std = "+rockspec"
+-- What the host program of the fuzz targets gives them.
+files["spec/fuzz"].read_globals = { "fuzz" }

@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. Both install what is missing, build, and run.
 # Everything here only calls the scripts; CONTRIBUTING.md tells how to run parts of it.
 
-.PHONY: all build setup demo test bench lint format asan valgrind clean
+.PHONY: all build setup demo test bench lint format asan valgrind fuzz clean
 
 all: build
 
@@ -41,6 +41,11 @@ valgrind:
 	@scripts/setup.sh ci
 	@scripts/build.sh
 	@scripts/valgrind.sh
+
+# What parses bytes, under libFuzzer: make fuzz SECONDS=600
+fuzz:
+	@scripts/setup.sh ci
+	@scripts/fuzz.sh $(or $(SECONDS),24)
 
 clean:
 	rm -rf build build-*

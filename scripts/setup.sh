@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing, and only that: scripts/setup.sh [demo|test|ci|bench] (default: test).
+# Installs what is missing, and only that: scripts/setup.sh [demo|test|ci|coverage|bench] (default: test).
 # Uses the system's package manager (apt-get, dnf, apk or brew), with sudo where that is needed and there is one.
 # Does nothing, quickly, when all is there.
 set -eu
@@ -18,9 +18,10 @@ test="busted luacheck luarocks nginx python3"
 case $group in
   demo) wanted=$demo ;;
   test) wanted="$demo $test" ;;
-  ci) wanted="$demo $test clang valgrind libasan" ;;
+  ci) wanted="$demo $test clang clang-tidy libfuzzer valgrind libasan libtsan" ;;
+  coverage) wanted="$demo $test gcovr" ;;
   bench) wanted="$demo python3" ;;
-  *) echo "usage: scripts/setup.sh [demo|test|ci|bench]" >&2; exit 2 ;;
+  *) echo "usage: scripts/setup.sh [demo|test|ci|coverage|bench]" >&2; exit 2 ;;
 esac
 
 find_lua() {
@@ -46,8 +47,17 @@ has_busted() {
       "$lua" -e 'require "busted.runner"' >/dev/null 2>&1
 }
 
-has_libasan() {
-  [ "$(uname -s)" != Linux ] || [ -e "$("${CC:-cc}" -print-file-name=libasan.so 2>/dev/null)" ]
+# A sanitizer's runtime: libasan, libtsan.
+has_runtime() {
+  [ "$(uname -s)" != Linux ] || [ -e "$("${CC:-cc}" -print-file-name="$1.so" 2>/dev/null)" ]
+}
+
+has_libfuzzer() {
+  program=$(mktemp)
+  printf 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d == 0 && n > 0; }' |
+    clang -fsanitize=fuzzer,address -x c -o "$program" - 2>/dev/null && status=0 || status=1
+  rm -f "$program"
+  return "$status"
 }
 
 has() {
@@ -57,7 +67,8 @@ has() {
     lua-headers) has_command pkg-config && has_lua_headers ;;
     libuv) has_command pkg-config && pkg-config --atleast-version=1.44 libuv ;;
     busted) has_busted ;;
-    libasan) has_libasan ;;
+    libasan | libtsan) has_runtime "$1" ;;
+    libfuzzer) has_libfuzzer ;;
     *) has_command "$1" ;;
   esac
 }
@@ -65,6 +76,17 @@ has() {
 missing() {
   for thing in $wanted; do
     has "$thing" || printf '%s ' "$thing"
+  done
+}
+
+# It has the version of clang in its name, which the metapackage `clang` tells; older systems have it in clang itself.
+apt_libfuzzer() {
+  version=$(apt-cache depends clang | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -n 1)
+  for name in "libclang-rt-$version-dev" "libclang-common-$version-dev"; do
+    if apt-cache show "$name" >/dev/null 2>&1; then
+      echo "$name"
+      return
+    fi
   done
 }
 
@@ -77,7 +99,8 @@ apt_packages() {
     libuv) echo libuv1-dev ;;
     busted) echo lua-busted ;;
     luacheck) echo lua-check ;;
-    libasan) echo gcc ;;
+    libasan | libtsan) echo gcc ;;
+    libfuzzer) apt_libfuzzer ;;
     *) echo "$1" ;;
   esac
 }
@@ -90,6 +113,9 @@ dnf_packages() {
     libuv) echo libuv-devel ;;
     busted) echo luarocks ;;
     libasan) echo libasan libubsan ;;
+    libtsan) echo libtsan ;;
+    clang-tidy) echo clang-tools-extra ;;
+    libfuzzer) echo compiler-rt ;;
     *) echo "$1" ;;
   esac
 }
@@ -102,7 +128,9 @@ apk_packages() {
     lua-headers) echo lua5.4-dev ;;
     libuv) echo libuv-dev ;;
     busted | luacheck | luarocks) echo luarocks5.4 luarocks ;;
-    libasan) ;;
+    libasan | libtsan) ;;
+    clang-tidy) echo clang-extra-tools ;;
+    libfuzzer) echo compiler-rt ;;
     *) echo "$1" ;;
   esac
 }
@@ -113,9 +141,9 @@ brew_packages() {
     pkg-config) echo pkgconf ;;
     lua | lua-headers) echo lua@5.4 ;;
     busted) echo luarocks ;;
-    clang) echo llvm ;;
+    clang | clang-tidy | libfuzzer) echo llvm ;;
     python3) echo python ;;
-    libasan | valgrind) ;;
+    libasan | libtsan | valgrind) ;;
     *) echo "$1" ;;
   esac
 }
@@ -149,8 +177,11 @@ without_services() {
   trap - EXIT
 }
 
-apt_install() {
+apt_update() {
   as_root apt-get update -q || echo "setup: apt-get update failed; trying with the lists that are there" >&2
+}
+
+apt_install() {
   set -- as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
   case " $things " in
     *" nginx "*) without_services "$@" ;;
@@ -172,11 +203,13 @@ find_manager() {
 
 install_packages() {
   manager=$(find_manager)
-  names=$(packages "${manager%-get}")
   if [ "$manager" != brew ] && [ "$(id -u)" -ne 0 ] && ! has_command sudo; then
+    names=$(packages "${manager%-get}")
     echo "setup: not root, and no sudo here; install these packages as root, then run again: $names" >&2
     exit 1
   fi
+  [ "$manager" != apt-get ] || apt_update # some names are known by its lists only
+  names=$(packages "${manager%-get}")
   # shellcheck disable=SC2086 # names holds words
   case $manager in
     apt-get) apt_install $names ;;
