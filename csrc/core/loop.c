@@ -246,18 +246,24 @@ void lw_ready(lw_Loop *loop, lw_Node *node) {
   lw_list_push(&loop->ready, &node->link);
 }
 
+int lw_may_go_on(lw_Loop *loop) {
+  if (lw_now(loop) - loop->turn_start > TURN_NS) return 0;
+  loop->turn_steps = CHECK_STEPS;
+  return 1;
+}
+
+static lw_Node *next_step(lw_Loop *loop) {
+  const lw_Link *link = loop->ready.first;
+  return link != NULL ? lw_next_step(loop, (lw_NodeType)LW_CONTAINER(link, lw_Node, link)->type) : NULL;
+}
+
 /* Runs under lua_pcall; what it lets through is a memory error of the loop's own, never one of a user's function. */
 static int drain(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
-  uint64_t start = lw_now(loop);
-  unsigned count = 0;
-  lw_Link *link;
-  while (loop->stop == 0 && (link = lw_list_pop(&loop->ready)) != NULL) {
-    lw_Node *node = LW_CONTAINER(link, lw_Node, link);
-    loop->stepping = node;
-    loop->classes[node->type].run(loop, node);
-    if (++count % CHECK_STEPS == 0 && lw_now(loop) - start > TURN_NS) break;
-  }
+  lw_Node *node;
+  loop->turn_start = lw_now(loop);
+  loop->turn_steps = CHECK_STEPS;
+  while ((node = next_step(loop)) != NULL) loop->classes[node->type].run(loop, node);
   loop->stepping = NULL;
   return 0;
 }

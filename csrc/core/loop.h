@@ -108,14 +108,16 @@ struct lw_Loop {
   void *owner;          /* the Runner that opened it */
   uint64_t armed;       /* millisecond for which `timer` is set; 0: it is not */
 
-  int turning;       /* uv_run is on the stack */
-  lua_State *L;      /* the state that turns the loop; NULL while nobody does */
-  lw_List ready;     /* lw_Node */
-  lw_Heap timers;    /* lw_Timed */
-  lw_Task *current;  /* the running task */
-  lw_Node *stepping; /* the node whose turn it is */
-  int failed;        /* set by the step that just ended: its result is an error */
-  int passing;       /* set by a wait in a coroutine of the user's: the yield is on its way to the task */
+  int turning;         /* uv_run is on the stack */
+  lua_State *L;        /* the state that turns the loop; NULL while nobody does */
+  lw_List ready;       /* lw_Node */
+  lw_Heap timers;      /* lw_Timed */
+  lw_Task *current;    /* the running task */
+  lw_Node *stepping;   /* the node whose turn it is */
+  uint64_t turn_start; /* of this go at the ready queue */
+  uint32_t turn_steps; /* that may be made before the clock is looked at again */
+  int failed;          /* set by the step that just ended: its result is an error */
+  int passing;         /* set by a wait in a coroutine of the user's: the yield is on its way to the task */
   int draining;
   uint32_t last_ending; /* while tasks are being ended: the id up to which, 0 at other times */
   uint32_t ending;      /* and how many of these are left; with the last one the loop stops */
@@ -216,6 +218,19 @@ int lw_note_get(lua_State *L, lw_Loop *loop, int index, const char *key);
 
 /* Makes the loop userdata of this state, pushes it. */
 lw_Loop *lw_open_loop(lua_State *L);
+
+/* Takes the node whose turn it is out of the ready queue; NULL when this go is over, or it is of another type. A `run`
+ * may go on with the next one of its own type: that saves a return, which the processor foresees badly after a longjmp
+ * like that of a yield. */
+int lw_may_go_on(lw_Loop *loop); /* slow path */
+static inline lw_Node *lw_next_step(lw_Loop *loop, lw_NodeType type) {
+  lw_Link *link = loop->ready.first;
+  if (link == NULL || loop->stop != 0 || LW_CONTAINER(link, lw_Node, link)->type != type) return NULL;
+  if (LW_UNLIKELY(loop->turn_steps == 0 && !lw_may_go_on(loop))) return NULL;
+  loop->turn_steps--;
+  lw_list_remove(&loop->ready, link);
+  return loop->stepping = LW_CONTAINER(link, lw_Node, link);
+}
 
 /* Slow paths of the two below. */
 void lw_debug_begin_step(lw_Loop *loop);
