@@ -33,6 +33,7 @@ local lua_floors = {
   primitives = "sync",
   as_completed = "sync",
   std = "core",
+  testing = "core",
   net = "io",
   fs = "io",
   process = "io",

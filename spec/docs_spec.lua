@@ -3,6 +3,7 @@
 local async = require "luawait"
 local net = require "luawait.net"
 local std = require "luawait.std"
+local testing = require "luawait.testing"
 local helpers = require "spec.support.helpers"
 
 local function list_files(pattern)
@@ -209,6 +210,12 @@ describe("types/std.lua", function()
   end)
 end)
 
+describe("types/testing.lua", function()
+  it("defines the names of the module, and no others", function()
+    assert.same(names_in(testing), defined(text_of("types/testing.lua"), "luawait.testing", "testing"))
+  end)
+end)
+
 describe("types/net.lua", function()
   local text = text_of("types/net.lua")
 
@@ -251,7 +258,9 @@ describe("docs/", function()
   end
 
   it("mentions every public name", function()
-    for module, object in pairs({ luawait = async, ["luawait.std"] = std, ["luawait.net"] = net }) do
+    for module, object in pairs({
+      luawait = async, ["luawait.std"] = std, ["luawait.net"] = net, ["luawait.testing"] = testing,
+    }) do
       for _, name in ipairs(names_in(object)) do
         assert.is_true(mentions(name), ("docs/ does not mention %s of %s"):format(name, module))
       end
@@ -265,7 +274,7 @@ describe("docs/", function()
   end)
 
   it("mentions every option", function()
-    for fields in definitions:gmatch("%-%-%-@class luawait[%w.]+Options\n(.-)\n\n") do
+    for fields in (definitions .. text_of("types/testing.lua")):gmatch("%-%-%-@class luawait[%w.]+Options\n(.-)\n\n") do
       for name in fields:gmatch("%-%-%-@field ([%w_]+)") do
         assert.is_true(mentions(name), ("docs/ does not mention the option %s"):format(name))
       end

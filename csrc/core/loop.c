@@ -30,10 +30,7 @@ lw_Loop *lw_running_loop(lua_State *L) {
   return loop;
 }
 
-uint64_t lw_now(const lw_Loop *loop) {
-  (void)loop;
-  return uv_hrtime();
-}
+uint64_t lw_now(const lw_Loop *loop) { return LW_UNLIKELY(loop->clock != NULL) ? *loop->clock : uv_hrtime(); }
 
 /* ---- what is kept alive ---- */
 
@@ -218,7 +215,7 @@ static void on_timer(uv_timer_t *timer) {
 
 /* Sets the uv_timer for the earliest deadline, rounded up to the next millisecond: so many sleeps share one wake-up,
  * and none ends early. */
-static void arm(lw_Loop *loop) {
+void lw_arm(lw_Loop *loop) {
   uint64_t due;
   if (loop->timers.count == 0) {
     if (loop->armed != 0) uv_timer_stop(&loop->timer);
@@ -247,7 +244,7 @@ void lw_ready(lw_Loop *loop, lw_Node *node) {
 }
 
 int lw_may_go_on(lw_Loop *loop) {
-  if (lw_now(loop) - loop->turn_start > TURN_NS) return 0;
+  if (loop->testing != NULL || lw_now(loop) - loop->turn_start > TURN_NS) return 0;
   loop->turn_steps = CHECK_STEPS;
   return 1;
 }
@@ -285,13 +282,13 @@ void lw_loop_turn(lw_Loop *loop) {
   lua_State *L = loop->L;
   if (loop->ready.first != NULL) {
     loop->draining = 1;
-    lua_pushcfunction(L, drain);
+    lua_pushcfunction(L, loop->drain);
     lua_pushlightuserdata(L, loop);
     lw_push_ref(L, loop, LW_REF_ANCHORS);
     if (lua_pcall(L, 2, 0, 0) != LUA_OK) turn_failed(L, loop);
     loop->draining = 0;
   }
-  arm(loop);
+  loop->arm(loop);
   if (loop->stop != 0) uv_stop(loop->uv);
   if (loop->ready.first != NULL)
     uv_idle_start(&loop->idle, on_idle);
@@ -303,6 +300,7 @@ static void on_prepare(uv_prepare_t *prepare) { lw_loop_turn(prepare->data); }
 
 static void on_check(uv_check_t *check) {
   lw_Loop *loop = check->data;
+  loop->polls++;
   if (loop->ready.first != NULL) lw_loop_turn(loop);
 }
 
@@ -337,6 +335,13 @@ void lw_debug_end_step(lw_Loop *loop) {
 }
 
 /* ---- opening and closing ---- */
+
+static void end_testing(lw_Loop *loop) {
+  loop->testing = NULL;
+  loop->clock = NULL;
+  loop->drain = drain;
+  loop->arm = lw_arm;
+}
 
 void lw_loop_open(lua_State *L, lw_Loop *loop) {
   int err;
@@ -382,6 +387,7 @@ void lw_loop_close(lw_Loop *loop) {
   uv_loop_close(loop->uv);
   free(loop->uv);
   lw_heap_free(&loop->timers);
+  end_testing(loop);
 }
 
 /* The state is being closed: nothing of Lua's may be called or trusted any more but the memory of the userdata. */
@@ -419,6 +425,7 @@ static void new_table_ref(lua_State *L, lw_Loop *loop, lw_Ref ref, int weak) {
 lw_Loop *lw_open_loop(lua_State *L) {
   lw_Loop *loop = lua_newuserdatauv(L, sizeof *loop, 0);
   memset(loop, 0, sizeof *loop);
+  end_testing(loop);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, loop_gc);
   lua_setfield(L, -2, "__gc");

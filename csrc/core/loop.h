@@ -96,6 +96,8 @@ typedef enum lw_Stop {
 
 struct lw_WaitClass;
 struct lw_Monitor;
+struct lw_Testing;
+struct lw_Faults;
 
 struct lw_Loop {
   uv_loop_t *uv; /* apart, since it must outlive the loop's userdata when the state is closed from inside a run */
@@ -107,6 +109,14 @@ struct lw_Loop {
   int open;             /* are the handles above (but the last) initialised? */
   void *owner;          /* the Runner that opened it */
   uint64_t armed;       /* millisecond for which `timer` is set; 0: it is not */
+  uint32_t polls;       /* counts them */
+
+  /* What core/testing replaces until the loop is closed. */
+  struct lw_Testing *testing; /* NULL: no test runs */
+  struct lw_Faults *faults;   /* core/faults': lives as long as the Lua state */
+  const uint64_t *clock;      /* a virtual one; NULL: the system's */
+  lua_CFunction drain;        /* under lua_pcall, with the loop and the anchors: runs what is ready */
+  void (*arm)(lw_Loop *loop); /* before a poll: sees to it that the poll ends for the earliest deadline */
 
   int turning;         /* uv_run is on the stack */
   lua_State *L;        /* the state that turns the loop; NULL while nobody does */
@@ -189,6 +199,9 @@ void lw_push_anchored(lua_State *L, const lw_Loop *loop, uint32_t slot);
 /* Deadlines. Starting fails (-1) only without memory; one that is running is moved. */
 int lw_timer_start(lw_Loop *loop, lw_Timed *timed, uint64_t deadline);
 void lw_timer_stop(lw_Loop *loop, lw_Timed *timed);
+
+/* The `arm` of a loop on the system's clock. */
+void lw_arm(lw_Loop *loop);
 
 /* Opens and closes the uv_loop. Opening raises OSError. Closing closes every handle that is still open and runs their
  * close callbacks; no Lua code runs in it. */
