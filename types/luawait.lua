@@ -81,6 +81,7 @@ function async.run(awaitable, opts) end
 ---@class luawait.Runner
 local Runner = {}
 
+---A new runner; its loop is not open yet. After `asyncio.Runner`.
 ---@param opts? luawait.RunOptions
 ---@return luawait.Runner
 function async.Runner(opts) end
@@ -507,9 +508,11 @@ function Event:set() end
 ---Clears it: waits block again. After `asyncio.Event.clear`.
 function Event:clear() end
 
+---Whether it is set. After `asyncio.Event.is_set`.
 ---@return boolean
 function Event:is_set() end
 
+---Its state, and how many tasks wait for it.
 ---@return { is_set: boolean, waiters: integer }
 function Event:statistics() end
 
@@ -519,6 +522,7 @@ function Event:statistics() end
 ---@class luawait.Semaphore
 local Semaphore = {}
 
+---A semaphore with so many permits.
 ---@param n? integer permits, 0 or more (default 1)
 ---@return luawait.Semaphore
 function async.Semaphore(n) end
@@ -556,6 +560,7 @@ function Semaphore:locked() end
 ---@return integer
 function Semaphore:value() end
 
+---Its free permits, and how many tasks wait for one.
 ---@return { value: integer, waiters: integer, bound: integer? } `bound` only if it is bounded
 function Semaphore:statistics() end
 
@@ -592,6 +597,7 @@ function Lock:with(fn, ...) end
 ---@return boolean
 function Lock:locked() end
 
+---Who holds it, and how many tasks wait for it.
 ---@return { locked: boolean, waiters: integer, holder: luawait.Task? }
 function Lock:statistics() end
 
@@ -647,6 +653,7 @@ function Condition:notify(n) end
 ---Wakes all who wait. Raises RuntimeError if the lock is not acquired. After `asyncio.Condition.notify_all`.
 function Condition:notify_all() end
 
+---How many tasks wait to be notified, and the same of its lock.
 ---@return { waiters: integer, lock: { locked: boolean, waiters: integer, holder: luawait.Task? } }
 function Condition:statistics() end
 
@@ -654,6 +661,7 @@ function Condition:statistics() end
 ---@class luawait.Barrier
 local Barrier = {}
 
+---A barrier for so many tasks.
 ---@param parties integer how many tasks, 1 or more
 ---@return luawait.Barrier
 function async.Barrier(parties) end
@@ -673,6 +681,7 @@ function Barrier:reset() end
 ---Breaks it: those who wait, and who come until it is reset, get BrokenBarrierError. After `asyncio.Barrier.abort`.
 function Barrier:abort() end
 
+---How many tasks it waits for. After `asyncio.Barrier.parties`.
 ---@return integer
 function Barrier:parties() end
 
@@ -680,9 +689,11 @@ function Barrier:parties() end
 ---@return integer
 function Barrier:n_waiting() end
 
+---Whether it is broken. After `asyncio.Barrier.broken`.
 ---@return boolean
 function Barrier:broken() end
 
+---Its state, and how many tasks wait.
 ---@return { parties: integer, waiters: integer, broken: boolean }
 function Barrier:statistics() end
 
@@ -763,6 +774,7 @@ function Queue:empty() end
 ---@return boolean
 function Queue:full() end
 
+---How many items it holds at most; 0 or less: any number. After `asyncio.Queue.maxsize`.
 ---@return integer
 function Queue:maxsize() end
 
@@ -776,6 +788,7 @@ function Queue:maxsize() end
 ---@field joiners integer tasks in `join`
 ---@field shut_down boolean
 
+---What it holds, and how many tasks wait.
 ---@return luawait.QueueStatistics
 function Queue:statistics() end
 

@@ -122,6 +122,7 @@ function Stream:shutdown() end
 ---to the stream get RuntimeError. Twice is fine.
 function Stream:close() end
 
+---Whether it is closed for the program.
 ---@return boolean closing true once it is closed for the program
 function Stream:is_closing() end
 
@@ -152,6 +153,7 @@ function Stream:set_keepalive(enable, delay) end
 ---@field readers integer tasks that wait for data: 0 or 1
 ---@field writers integer tasks that wait in write, flush, shutdown or at the end of a scope
 
+---What went through it and what is on its way; also after close.
 ---@return luawait.net.StreamStatistics
 function Stream:statistics() end
 
@@ -168,6 +170,7 @@ function Server:address() end
 ---Stops accepting; the handlers that run go on. Never waits. Twice is fine.
 function Server:close() end
 
+---Whether it has stopped accepting.
 ---@return boolean closing true once it accepts no more
 function Server:is_closing() end
 
@@ -185,6 +188,7 @@ function Server:serve_forever() end
 ---@field max_connections? integer
 ---@field serving boolean
 
+---Its connections, now and so far; also after close.
 ---@return luawait.net.ServerStatistics
 function Server:statistics() end
 
