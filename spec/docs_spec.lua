@@ -143,25 +143,30 @@ describe("CONTRIBUTING.md", function()
   end)
 end)
 
+-- The titles of the tests and groups of a spec, one a line. A title may be put together from pieces.
+local function titles_in(path)
+  local titles = {}
+  for line in text_of(path):gmatch("[^\n]+") do
+    if line:find("^%s*it%(") or line:find("^%s*describe%(") then titles[#titles + 1] = line end
+  end
+  return table.concat(titles, "\n"):gsub("\\(.)", "%1")
+end
+
 -- `core/loop: takes its turn` on a page is a test of spec/core/loop_spec.lua whose title contains these words.
+local TEST = "`(%w+/[%w_]+):%s+([^`]+)`"
+
 describe("a page that names tests", function()
   for _, page in ipairs(list_files("docs/*.md")) do
     local text = text_of(page)
-    if text:find("`%w+/[%w_]+: ") or text:find("`spec/") then
+    if text:find(TEST) then
       it("names those that exist: " .. page, function()
-        for spec, title in text:gmatch("`(%w+/[%w_]+): ([^`]+)`") do
-          local path = ("spec/%s_spec.lua"):format(spec)
-          assert.is_truthy(text_of(path):find(title, 1, true), ("%s has no test '%s'"):format(path, title))
+        for spec, title in text:gmatch(TEST) do
+          local path, words = ("spec/%s_spec.lua"):format(spec), title:gsub("%s+", " ")
+          assert.is_truthy(titles_in(path):find(words, 1, true), ("%s has no test '%s'"):format(path, words))
         end
-        for path in text:gmatch("`(spec/[%w_/]+%.lua)`") do text_of(path) end
       end)
     end
   end
-
-  it("is the one on semantics, at least", function()
-    local _, count = text_of("docs/CONCURRENCY.md"):gsub("`%w+/[%w_]+: [^`]+`", "")
-    assert.is_true(count > 50)
-  end)
 end)
 
 -- The fields of a table, the methods of an object: sorted names, without what begins with an underscore.
@@ -340,3 +345,69 @@ for _, module in ipairs(public.modules) do
     end)
   end)
 end
+
+-- ---- docs/CONCURRENCY.md ----
+
+describe("docs/CONCURRENCY.md", function()
+  local text = text_of("docs/CONCURRENCY.md")
+  local prose, tables = text:match("^(.-\n)## Every function that waits\n(.*)$")
+
+  -- Paragraphs and items of lists. A heading, a row of a table and what a colon leads from are none of their own.
+  local function statements()
+    local found = {}
+    local flat = prose:gsub("\n#[^\n]*", "\n"):gsub("\n|[^\n]*", ""):gsub("\n%- ", "\n\n")
+    for statement in (flat .. "\n\n"):gmatch("(.-)\n\n+") do
+      if statement:find("%S") then found[#found + 1] = statement end
+    end
+    return found
+  end
+
+  it("names a test for every statement", function()
+    local found = statements()
+    assert.is_true(#found > 40)
+    local missing = {}
+    for i = 2, #found do -- the first says what the page is
+      if not found[i]:find(TEST) then missing[#missing + 1] = found[i] end
+    end
+    assert.same({}, missing)
+  end)
+
+  -- The rows of the tables: what the first column names, and all of the row.
+  local rows, named = {}, {}
+  for row in tables:gmatch("|[^\n]+|") do
+    local first = row:match("^| ([^|]+) |")
+    if first ~= "function" and first ~= "---" then
+      rows[#rows + 1] = row
+      for name in first:gmatch("`([%w_.:]+)`") do named[name] = true end
+    end
+  end
+
+  it("names a test for every row of its tables", function()
+    assert.is_true(#rows > 40)
+    for _, row in ipairs(rows) do assert.is_truthy(row:find(TEST .. "[^|]*|$"), "no test is named for: " .. row) end
+  end)
+
+  -- As the tables write it: Queue:get, std.coroutine.wrap.
+  local function table_name(fn)
+    return (fn.name:gsub("^std_coroutine%.", "std.coroutine."):gsub("^(%u%w*)%.", "%1:"))
+  end
+
+  for _, module in ipairs(public.modules) do
+    it("has every function of " .. module.name .. " that waits in its tables", function()
+      local missing = {}
+      for _, fn in ipairs(definitions[module].functions) do
+        local waits = fn.comment:find("%f[%a]Waits%f[%A]") or fn.comment:find("may wait%f[%A]")
+        if waits and not named[table_name(fn)] then missing[#missing + 1] = table_name(fn) end
+      end
+      assert.same({}, missing)
+    end)
+  end
+
+  it("has nothing in its tables that is no function", function()
+    local functions = {}
+    for _, module in ipairs(public.modules) do
+      for _, fn in ipairs(definitions[module].functions) do functions[table_name(fn)] = true end
+    end
+    for name in pairs(named) do assert.is_true(functions[name], name .. " is in no file of types/") end
+  end)
+end)

@@ -66,7 +66,8 @@ local async = {
 ---cleanup, closes what the loop opened, and reports the failures that nobody has retrieved. A task that does not end
 ---within `opts.shutdown_timeout` is closed by force, and that is reported.
 ---
----Blocks the Lua state until then. May be called again afterwards; one Lua state has one loop at a time.
+---Waits outside of tasks: it blocks the Lua state until then. May be called again afterwards; one Lua state has one
+---loop at a time.
 ---
 ---Raises the main task's error; RuntimeError inside a running loop, and for a Coroutine that was used before;
 ---DeadlockError when tasks wait and nothing can wake them, with a list of the tasks and what each waits for;
@@ -86,14 +87,15 @@ local Runner = {}
 ---@return luawait.Runner
 function async.Runner(opts) end
 
----Runs an awaitable as the main task on the runner's loop, which stays open with the other tasks in it.
+---Runs an awaitable as the main task on the runner's loop, which stays open with the other tasks in it. Waits as
+---`async.run`.
 ---Raises as `async.run`; RuntimeError when the runner is closed, or another Runner is open. After `asyncio.Runner.run`.
 ---@param awaitable luawait.Awaitable
 ---@return any ... its results
 function Runner:run(awaitable) end
 
----Cancels the tasks that are left, waits for them and closes the loop, as `async.run` does on its way out. Twice is
----fine.
+---Cancels the tasks that are left and closes the loop, as `async.run` does on its way out. Waits for these tasks. Twice
+---is fine.
 ---Raises RuntimeError inside the running loop. After `asyncio.Runner.close`.
 function Runner:close() end
 
@@ -610,14 +612,15 @@ local Condition = {}
 ---@return luawait.Condition
 function async.Condition(lock) end
 
----Locks its lock and returns that, whose `__close` releases it. As `lock:acquire()`.
+---Locks its lock and returns that, whose `__close` releases it. Waits as `lock:acquire()`.
 ---@return luawait.Lock
 function Condition:acquire() end
 
 ---Releases its lock. As `lock:release()`.
 function Condition:release() end
 
----Locks its lock, calls `fn(...)`, releases it on every way out, and returns what `fn` returned. As `lock:with()`.
+---Locks its lock, calls `fn(...)`, releases it on every way out, and returns what `fn` returned. Waits as
+---`lock:with()`.
 ---@param fn fun(...): ...
 ---@param ... any its arguments
 ---@return any ... its results
@@ -743,7 +746,7 @@ function Queue:get() end
 function Queue:get_nowait() end
 
 ---For a loop over the items as they come, until the queue is shut down and has no more: `for item in queue:iter() do`.
----Several loops can share a queue. Each step waits as `get`.
+---Several loops can share a queue. Waits in each step, as `get`.
 ---@return fun(queue: luawait.Queue): any next
 ---@return luawait.Queue queue
 function Queue:iter() end
