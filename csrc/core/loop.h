@@ -254,7 +254,7 @@ void lw_wait_for_monitor(lw_Loop *loop);
 static inline void lw_begin_step(lw_Loop *loop, lua_State *L) {
   atomic_store_explicit(&loop->steps, atomic_load_explicit(&loop->steps, memory_order_relaxed) + 1,
                         memory_order_relaxed);
-  atomic_store_explicit(&loop->active, L, memory_order_relaxed);
+  atomic_store_explicit(&loop->active, L, memory_order_release); /* with it the monitor sees loop->current */
   if (LW_UNLIKELY(loop->debug)) lw_debug_begin_step(loop);
 }
 
