@@ -1,6 +1,7 @@
 #include "io/address.h"
 
 #include <lauxlib.h>
+#include <net/if.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -35,10 +36,15 @@ int lw_port_of(const lw_Address *address) {
   return ntohs(address->any.sa_family == AF_INET6 ? address->in6.sin6_port : address->in.sin_port);
 }
 
+/* A link-local IPv6 address is nothing without its interface: "fe80::1%eth0" (RFC 4007). */
 static int push_host(lua_State *L, const lw_Address *address) {
-  char host[INET6_ADDRSTRLEN];
+  char host[INET6_ADDRSTRLEN], interface[IF_NAMESIZE];
   if (uv_ip_name(&address->any, host, sizeof host) != 0) return 0;
-  lua_pushstring(L, host);
+  if (address->any.sa_family == AF_INET6 && address->in6.sin6_scope_id != 0 &&
+      if_indextoname(address->in6.sin6_scope_id, interface) != NULL)
+    lua_pushfstring(L, "%s%%%s", host, interface);
+  else
+    lua_pushstring(L, host);
   return 1;
 }
 

@@ -72,6 +72,20 @@ FAULT(uv_tcp_getsockname, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *na
 FAULT(uv_tcp_getpeername, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *name, int *size), (tcp, name, size))
 FAULT(uv_pipe_open, UV_EINVAL, (uv_pipe_t *pipe, uv_file fd), (pipe, fd))
 
+FAULT(uv_udp_init_ex, UV_EMFILE, (uv_loop_t *loop, uv_udp_t *udp, unsigned flags), (loop, udp, flags))
+FAULT(uv_udp_bind, UV_EADDRINUSE, (uv_udp_t *udp, const struct sockaddr *address, unsigned flags),
+      (udp, address, flags))
+FAULT(uv_udp_connect, UV_ENETUNREACH, (uv_udp_t *udp, const struct sockaddr *address), (udp, address))
+FAULT(uv_udp_getsockname, UV_ENOBUFS, (const uv_udp_t *udp, struct sockaddr *name, int *size), (udp, name, size))
+FAULT(uv_udp_set_broadcast, UV_EINVAL, (uv_udp_t *udp, int on), (udp, on))
+FAULT(uv_udp_set_ttl, UV_EINVAL, (uv_udp_t *udp, int ttl), (udp, ttl))
+FAULT(uv_udp_set_multicast_ttl, UV_EINVAL, (uv_udp_t *udp, int ttl), (udp, ttl))
+FAULT(uv_udp_set_multicast_loop, UV_EINVAL, (uv_udp_t *udp, int on), (udp, on))
+FAULT(uv_udp_set_multicast_interface, UV_EINVAL, (uv_udp_t *udp, const char *interface), (udp, interface))
+FAULT(uv_udp_set_membership, UV_ENODEV,
+      (uv_udp_t *udp, const char *group, const char *interface, uv_membership membership),
+      (udp, group, interface, membership))
+
 /* As libuv does it where it can get no further with the new connection: it is dropped. */
 int __real_uv_accept(uv_stream_t *server, uv_stream_t *client);
 int __wrap_uv_accept(uv_stream_t *server, uv_stream_t *client);
@@ -212,6 +226,49 @@ int __wrap_uv_shutdown(uv_shutdown_t *req, uv_stream_t *stream, uv_shutdown_cb c
   if (err == 0) err = __real_uv_shutdown(req, stream, on_shutdown);
   if (err == 0) remember(req, (Callback)cb);
   return err;
+}
+
+/* Is the system short of room for datagrams? */
+static _Thread_local int busy;
+
+int __real_uv_udp_try_send(uv_udp_t *udp, const uv_buf_t *parts, unsigned count, const struct sockaddr *to);
+int __wrap_uv_udp_try_send(uv_udp_t *udp, const uv_buf_t *parts, unsigned count, const struct sockaddr *to);
+int __wrap_uv_udp_try_send(uv_udp_t *udp, const uv_buf_t *parts, unsigned count, const struct sockaddr *to) {
+  int err = busy ? UV_EAGAIN : fault("uv_udp_try_send", UV_EAGAIN);
+  return err != 0 ? err : __real_uv_udp_try_send(udp, parts, count, to);
+}
+
+static void on_sent(uv_udp_send_t *req, int status) {
+  uv_udp_send_cb cb = (uv_udp_send_cb)recall_once(req);
+  cb(req, told(status, "uv_udp_send callback", UV_EPERM));
+}
+
+int __real_uv_udp_send(uv_udp_send_t *req, uv_udp_t *udp, const uv_buf_t *parts, unsigned count,
+                       const struct sockaddr *to, uv_udp_send_cb cb);
+int __wrap_uv_udp_send(uv_udp_send_t *req, uv_udp_t *udp, const uv_buf_t *parts, unsigned count,
+                       const struct sockaddr *to, uv_udp_send_cb cb);
+int __wrap_uv_udp_send(uv_udp_send_t *req, uv_udp_t *udp, const uv_buf_t *parts, unsigned count,
+                       const struct sockaddr *to, uv_udp_send_cb cb) {
+  int err = fault("uv_udp_send", UV_ENOMEM);
+  if (err == 0) err = __real_uv_udp_send(req, udp, parts, count, to, on_sent);
+  if (err == 0) remember(req, (Callback)cb);
+  return err;
+}
+
+/* The datagram is lost then. */
+static void on_received(uv_udp_t *udp, ssize_t n, const uv_buf_t *block, const struct sockaddr *from, unsigned flags) {
+  uv_udp_recv_cb cb = (uv_udp_recv_cb)recall(udp);
+  int err = n > 0 ? fault("uv_udp_recv_start callback", UV_ECONNREFUSED) : 0;
+  cb(udp, err != 0 ? err : n, block, err != 0 ? NULL : from, flags);
+}
+
+int __real_uv_udp_recv_start(uv_udp_t *udp, uv_alloc_cb alloc, uv_udp_recv_cb cb);
+int __wrap_uv_udp_recv_start(uv_udp_t *udp, uv_alloc_cb alloc, uv_udp_recv_cb cb);
+int __wrap_uv_udp_recv_start(uv_udp_t *udp, uv_alloc_cb alloc, uv_udp_recv_cb cb) {
+  int err = fault("uv_udp_recv_start", UV_ENOMEM);
+  if (err != 0) return err;
+  remember(udp, (Callback)cb);
+  return __real_uv_udp_recv_start(udp, alloc, on_received);
 }
 
 static void on_addresses(uv_getaddrinfo_t *req, int status, struct addrinfo *list) {
@@ -370,6 +427,12 @@ static int set_plan(lua_State *L) {
   return 0;
 }
 
+/* busy(flag): from now on the system takes no datagram at once, or does again. */
+static int set_busy(lua_State *L) {
+  busy = lua_toboolean(L, 1);
+  return 0;
+}
+
 /* state(): a table of calls (counted since the plan was made), hit (name of the one that failed, or nil), blocks (of
  * memory that the module holds), busy_loops (closed with a handle open), descriptors (open in this process). */
 static int get_state(lua_State *L) {
@@ -400,7 +463,7 @@ static int check_end(lua_State *L) {
 
 __attribute__((visibility("default"))) int luaopen_faults(lua_State *L);
 int luaopen_faults(lua_State *L) {
-  static const luaL_Reg functions[] = {{"plan", set_plan}, {"state", get_state}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"plan", set_plan}, {"busy", set_busy}, {"state", get_state}, {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_newuserdatauv(L, 0, 0);
   lua_createtable(L, 0, 1);

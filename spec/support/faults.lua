@@ -62,6 +62,7 @@ repeat
   local ok, err = pcall(program)
   local hit = faults.state().hit
   faults.plan(0)
+  faults.busy(false)
   if hit then
     check(round, hit, first, ok, err)
     hit_names[hit] = true
