@@ -156,7 +156,7 @@ local function check_udp_options(opts)
   if opts.family and opts.family ~= "inet" and opts.family ~= "inet6" then
     check.fail(1, "udp", ("option 'family': \"inet\" or \"inet6\" expected, got \"%s\""):format(opts.family))
   end
-  if not opts.remote_host ~= not opts.remote_port then
+  if (opts.remote_host == nil) ~= (opts.remote_port == nil) then
     check.fail(1, "udp", "options 'remote_host' and 'remote_port' go together")
   end
 end
