@@ -72,6 +72,11 @@ sources["what tasks and futures tell, and how they are cancelled"] = [[
     assert(early:cancelled() and fine:cancel() == false)
   end)]]
 
+sources["callbacks"] = [[
+  run(function()
+    assert(async.from_callback(async.call_later, 0.0001) == nil)
+  end)]]
+
 sources["combinators"] = [[
   run(function()
     local one = async(function() return async.sleep(0, 1) end)
