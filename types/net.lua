@@ -279,6 +279,7 @@ function DatagramSocket:leave(group, interface) end
 ---@field receivers integer tasks that wait for a datagram
 ---@field senders integer tasks that wait in send
 
+---What it has done so far.
 ---@return luawait.net.DatagramStatistics
 function DatagramSocket:statistics() end
 
