@@ -350,7 +350,7 @@ describe("waiting where Lua cannot yield", function()
     { "table.sort", "sort", function(wait)
       local class = {}
       class.__lt = function() wait() return true end
-      table.sort({ setmetatable({}, class), setmetatable({}, class) })
+      table.sort({ setmetatable({}, class), setmetatable({}, class) }, function(a, b) return a < b end)
     end },
     { "string.gsub", "gsub", function(wait) string.gsub("abc", ".", function() wait() end) end },
     { "string.gsub", "gsub", function(wait) return ("abc"):gsub(".", function() wait() end) end },
