@@ -62,6 +62,27 @@ describe("a call that fails:", function()
     end)
   end
 
+  it("the memory for what comes, where no block of another stream is left", function()
+    if not built then return pending("no linker with --wrap") end
+    local rounds = faults.every_call(programs.prelude, [[
+      run(function()
+        local server <close> = net.serve("127.0.0.1", 0, function(stream)
+          stream:read(1)
+          async.await(async.Future()) -- the rest stays in its block
+        end)
+        local _, port = server:address()
+        local clients = {}
+        for i = 1, 6 do
+          clients[i] = net.connect("127.0.0.1", port)
+          clients[i]:write(("x"):rep(60000))
+          async.sleep(0.0005)
+        end
+        server:shutdown(0)
+        for i = 1, 6 do clients[i]:close() end
+      end)]], { only = "malloc" })
+    assert.is_true(rounds >= 2)
+  end)
+
   it("has been every one that the module makes", function()
     if not built then return pending("no linker with --wrap") end
     local pipe <close> = assert(io.popen(("nm -D '%s/luawait/core.so'"):format(os.getenv("LUAWAIT_BUILD") or "build")))

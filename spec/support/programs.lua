@@ -126,6 +126,19 @@ sources["scopes and groups"] = [[
     end)
   end)]]
 
+-- The first in the heap of timers, and the first with so many arguments: that needs memory.
+sources["a callback's timer, a deadline that is moved, many arguments"] = [[
+  async.run(function()
+    async.call_later(0, function() end)
+    async.create_task(async(function(...) assert(select("#", ...) == 60) end)(table.unpack({}, 1, 60)))
+    async.sleep(0)
+  end)
+  run(function()
+    local scope <close> = async.timeout(10)
+    scope:reschedule(0)
+    pcall(async.sleep, 0.0001)
+  end)]]
+
 sources["locks, semaphores, events"] = [[
   run(function()
     local sem, lock, event = async.Semaphore(1), async.Lock(), async.Event()
