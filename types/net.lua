@@ -154,14 +154,19 @@ function Stream:write(...) end
 ---Waits until everything written has been handed to the system. Raises OSError.
 function Stream:flush() end
 
----Half-close: waits until everything written has been sent, and tells the peer that no more will come. Reading goes on;
----but a pipe that is no socket goes one way only, and is closed.
----Raises OSError. A cancelled one is carried out all the same.
+---Half-close: waits until everything written has been sent, and tells the peer that no more will come. Reading goes
+---on; but a pipe that is no socket goes one way only, and is closed. Raises OSError. A cancelled one is carried out all
+---the same.
 function Stream:shutdown() end
 
 ---Closes. Never waits; what was written before is still sent, as long as the loop runs. Tasks that read from or write
 ---to the stream get RuntimeError. Twice is fine.
 function Stream:close() end
+
+---Closes at once: what was written and not sent yet is dropped, and the peer of a TCP connection gets a reset. Never
+---waits. Tasks that read from or write to the stream get RuntimeError. Twice is fine, also after close, whose sending it
+---cuts short.
+function Stream:abort() end
 
 ---@return boolean closing true once it is closed for the program
 function Stream:is_closing() end
