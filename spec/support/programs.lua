@@ -421,6 +421,7 @@ sources["net: more than fits the socket, readers and writers that wait and are c
     reader:cancel()
     pcall(async.await, reader)
     repeat until not client:read()
+    net.connect("127.0.0.1", port):abort()
     server:shutdown(0)
   end)]]
 
