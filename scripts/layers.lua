@@ -30,6 +30,7 @@ local lua_floors = {
   await = "core",
   scopes = "core",
   group = "core",
+  callbacks = "core",
   primitives = "sync",
   as_completed = "sync",
   std = "core",

@@ -85,7 +85,7 @@ typedef enum lw_Ref {
   LW_REFS
 } lw_Ref;
 
-enum { LW_POOL_SIZE = 256, LW_WAIT_CLASSES = 24 };
+enum { LW_POOL_SIZE = 256, LW_WAIT_CLASSES = 32 };
 
 typedef enum lw_Stop {
   LW_STOP_DONE = 1,    /* what run() waited for has ended */
@@ -254,7 +254,7 @@ void lw_wait_for_monitor(lw_Loop *loop);
 static inline void lw_begin_step(lw_Loop *loop, lua_State *L) {
   atomic_store_explicit(&loop->steps, atomic_load_explicit(&loop->steps, memory_order_relaxed) + 1,
                         memory_order_relaxed);
-  atomic_store_explicit(&loop->active, L, memory_order_relaxed);
+  atomic_store_explicit(&loop->active, L, memory_order_release); /* with it the monitor sees loop->current */
   if (LW_UNLIKELY(loop->debug)) lw_debug_begin_step(loop);
 }
 
