@@ -32,7 +32,9 @@ run scripts/spec.sh "$@"
 run scripts/conformance.sh
 
 echo
-gcovr --root "$root" --filter 'csrc/' --exclude-unreachable-branches "$build"
+for metric in "" --branches; do
+  gcovr --root "$root" --filter 'csrc/' --exclude-unreachable-branches $metric "$build"
+done
 cat "$build"/lines.* >"$build/lines"
 luac=luac
 for name in luac5.4 luac-5.4 luac54; do
