@@ -214,6 +214,20 @@ local Future = {}
 ---@return luawait.Future
 function async.Future() end
 
+---Calls `fn(..., callback)` in the current task, waits until `callback` is called, and returns what it was called with:
+---all of it, as it is, errors in the first place too. A callback that is called before `fn` returns is fine. What comes
+---after the first call of it, or after the wait was cancelled, is dropped. It may be called from anywhere in this Lua
+---state, the callbacks of another library on the same loop among them.
+---
+---Waits for the callback, and for whatever `fn` waits for. Cancelled: the wait ends; what `fn` has begun goes on.
+---Raises what `fn` raises; and where it has not called back, but returned nil or false and a second value (Lua's and
+---luv's way to tell of a failure), that value. A callback that cannot come any more ends the run with DeadlockError,
+---which names `fn`.
+---@param fn fun(...): ... takes the callback as its last argument
+---@param ... any its arguments before that
+---@return any ... what the callback was called with
+function async.from_callback(fn, ...) end
+
 ---Whether it has results, has failed or was cancelled. After `asyncio.Future.done`.
 ---@return boolean
 function Future:done() end

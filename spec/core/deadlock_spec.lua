@@ -3,7 +3,7 @@ local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind = helpers.failure, helpers.failure_kind
-local run, settle, forever = helpers.run, helpers.settle, helpers.forever
+local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
 describe("run raises DeadlockError", function()
   it("when the main task waits for what nobody can bring", function()

@@ -1,5 +1,6 @@
 local async = require "luawait"
 local net = require "luawait.net"
+local testing = require "luawait.testing"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
 
@@ -544,5 +545,20 @@ describe("Running out of descriptors", function()
     local _, count = output:gsub("cannot accept connections", "")
     assert.equal(1, count, output)
     assert.matches("EMFILE", output)
+  end)
+end)
+
+describe("serve, short of memory,", function()
+  it("leaves no listener behind", function()
+    local made, failed = 0, 0
+    for n = 1, 60 do
+      testing.run(function()
+        local ok, server = helpers.pcall_failing(n, net.serve, "127.0.0.1", 0, print)
+        if ok then server:close() end
+        if ok then made = made + 1 else failed = failed + 1 end
+        helpers.collect_garbage()
+      end)
+    end
+    assert.is_true(made > 0 and failed > 0)
   end)
 end)

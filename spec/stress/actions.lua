@@ -185,6 +185,11 @@ step(function(env)
 end)
 step(function(env) bounded(env, async.await, pick(env, env.futures)) end)
 step(function(env)
+  bounded(env, async.from_callback, function(callback)
+    env.callback = env.rng(3) > 1 and async.call_later(some_seconds(env), callback) or nil
+  end)
+end)
+step(function(env)
   local forked = fork(env)
   local function callback()
     if forked.over then return end
@@ -312,9 +317,11 @@ local function converse(env, stream)
     else
       stream:statistics()
       tostring(stream)
-      stream:set_nodelay(env.rng(2) == 1)
-      stream:set_keepalive(env.rng(2) == 1, 60)
-      assert(stream:peername() and stream:sockname() and not stream:is_closing())
+      pcall(stream.set_nodelay, stream, env.rng(2) == 1) -- refused by a Unix socket
+      pcall(stream.set_keepalive, stream, env.rng(2) == 1, 60)
+      stream:peername()
+      stream:sockname()
+      assert(not stream:is_closing())
       bounded(env, function() for line in stream:lines() do if #line > 2 then break end end end)
       async.create_task(function() bounded(env, stream.read_all, stream, 1 << 19) end)
     end
@@ -342,6 +349,30 @@ step(function(env)
   converse(env, stream)
   if env.rng(2) == 1 then server:close() else server:shutdown(some_seconds(env)) end
   assert(server:is_closing() and server:statistics())
+end)
+step(function(env)
+  local path = os.tmpname() .. ".sock"
+  local server <close> = net.serve_unix(path, function(stream) converse(fork(env), stream) end)
+  os.remove((path:gsub("%.sock$", "")))
+  local stream <close> = net.connect_unix(path, { timeout = 1 })
+  converse(env, stream)
+  if env.rng(2) == 1 then server:close() end
+end)
+step(function(env)
+  local socket <close> = watch(env, net.udp { host = "127.0.0.1", broadcast = env.rng(2) == 1 })
+  local host, port = socket:sockname()
+  local other <close> = watch(env, net.udp { remote_host = host, remote_port = port, max_size = 100 })
+  other:send(("x"):rep(env.rng(200)))
+  bounded(env, socket.recv, socket)
+  socket:send("y", other:sockname())
+  bounded(env, other.recv, other)
+  socket:set_broadcast(true)
+  socket:set_ttl(2)
+  for name, value in pairs({ set_multicast_ttl = 2, set_multicast_loop = true, set_multicast_interface = "127.0.0.1",
+    join = "239.255.0.1", leave = "239.255.0.1" }) do
+    pcall(socket[name], socket, value) -- not everywhere is there an interface for it
+  end
+  assert(other:peername() == host and socket:statistics().receivers == 0)
 end)
 step(function(env)
   local host = pick(env, { "127.0.0.1", "::1", "localhost" })

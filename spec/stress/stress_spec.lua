@@ -13,7 +13,7 @@ describe("random programs", function()
   local text = helpers.read_file("spec/stress/actions.lua") .. helpers.read_file("spec/stress/stress.lua")
 
   local function used(name)
-    return left_out[name] or text:find("[.:]" .. name .. "%f[^%w_]") ~= nil
+    return left_out[name] or text:find("[.:]" .. name .. "%f[^%w_]") or text:find("[{,]%s+" .. name .. " = ")
   end
 
   for _, module in ipairs(public.modules) do

@@ -30,11 +30,13 @@ local function net_objects(check)
   local stream <close> = net.connect("127.0.0.1", port)
   check("luawait.net.Server", server)
   check("luawait.net.Stream", stream)
+  check("luawait.net.DatagramSocket", net.udp())
 end
 
 public.modules = {
   { name = "luawait", variable = "async", pages = "docs/*.md", objects = core_objects },
   { name = "luawait.std" },
+  { name = "luawait.testing" },
   { name = "luawait.net", objects = net_objects },
 }
 

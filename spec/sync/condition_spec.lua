@@ -4,7 +4,7 @@ local helpers = require "spec.support.helpers"
 local std = require "luawait.std"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle = helpers.run, helpers.settle
+local run, settle = helpers.test, helpers.settle
 
 -- A task that takes the condition, logs `word` once it was notified, and returns what wait() returned.
 local function start_waiter(cond, log, word)
@@ -692,7 +692,7 @@ describe("waiting for a Condition", function()
       start_witness(cond, log)
       start_witness(cond, log)
       settle()
-    end)
+    end, helpers.leaving_tasks)
     assert.equal("CancelledError held CancelledError held", tostring(log))
     assert.same({ waiters = 0, lock = { locked = false, waiters = 0 } }, cond:statistics())
   end)
