@@ -34,7 +34,8 @@ echo
 # The one file whose functions stand in it twice, for builds with faults and without, is more than gcovr can add up.
 for metric in "" --branches; do
   # shellcheck disable=SC2086 # a word or none
-  gcovr --root "$root" --filter csrc/ --exclude csrc/core/call_faults.c --exclude-unreachable-branches $metric "$build"
+  (cd "$build" && gcovr --root "$root" --filter "$root/csrc/" --exclude "$root/csrc/core/call_faults.c" \
+    --exclude-unreachable-branches $metric .)
 done
 cat "$build"/lines.* >"$build/lines"
 luac=luac

@@ -163,6 +163,11 @@ function Stream:shutdown() end
 ---to the stream get RuntimeError. Twice is fine.
 function Stream:close() end
 
+---Closes at once: what was written and not sent yet is dropped, and the peer of a TCP connection gets a reset. Never
+---waits. Tasks that read from or write to the stream get RuntimeError. Twice is fine, also after close, whose sending
+---it cuts short.
+function Stream:abort() end
+
 ---Whether it is closed for the program.
 ---@return boolean closing true once it is closed for the program
 function Stream:is_closing() end

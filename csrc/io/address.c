@@ -36,8 +36,7 @@ int lw_port_of(const lw_Address *address) {
   return ntohs(address->any.sa_family == AF_INET6 ? address->in6.sin6_port : address->in.sin_port);
 }
 
-/* A link-local IPv6 address is nothing without its interface: "fe80::1%eth0" (RFC 4007). */
-static int push_host(lua_State *L, const lw_Address *address) {
+int lw_push_host(lua_State *L, const lw_Address *address) {
   char host[INET6_ADDRSTRLEN], interface[IF_NAMESIZE];
   if (uv_ip_name(&address->any, host, sizeof host) != 0) return 0;
   if (address->any.sa_family == AF_INET6 && address->in6.sin6_scope_id != 0 &&
@@ -50,7 +49,7 @@ static int push_host(lua_State *L, const lw_Address *address) {
 
 void lw_push_address(lua_State *L, const lw_Address *address) {
   luaL_checkstack(L, 4, NULL);
-  if (!push_host(L, address)) {
+  if (!lw_push_host(L, address)) {
     lua_pushliteral(L, "?");
     return;
   }
@@ -60,7 +59,7 @@ void lw_push_address(lua_State *L, const lw_Address *address) {
 }
 
 int lw_push_host_and_port(lua_State *L, const lw_Address *address) {
-  if (!push_host(L, address)) return 0;
+  if (!lw_push_host(L, address)) return 0;
   lua_pushinteger(L, lw_port_of(address));
   return 2;
 }

@@ -88,6 +88,24 @@ describe("A datagram socket", function()
     end)
   end)
 
+  it("answers to link-local IPv6 addresses, which have their interface in them", function()
+    local digits, interface
+    for line in helpers.read_file("/proc/net/if_inet6"):gmatch("[^\n]+") do
+      local all, name = line:match("^(fe80%x+) .- (%S+)$")
+      if all then digits, interface = all, name end
+    end
+    if not digits then return pending("no link-local address here") end
+    local address = digits:gsub("%x%x%x%x", "%0:"):sub(1, -2) .. "%" .. interface
+    run(function()
+      local a <close> = net.udp { host = address }
+      local b <close> = net.udp { host = address }
+      local host, port = a:sockname()
+      assert.matches("^fe80::.*%%" .. interface .. "$", host)
+      b:send("near", host, port)
+      assert.same({ "near", b:sockname() }, { a:recv() })
+    end)
+  end)
+
   it("is bound to a port on all interfaces where no address is given", function()
     run(function()
       local port = free_port()

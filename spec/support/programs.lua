@@ -13,7 +13,7 @@ async.set_exception_handler(function() end)
 -- One that has lost a wake-up ends with TimeoutError. Where memory runs out (torture.c sets `starving`) that may be the
 -- program's own fault: it ends soon.
 function run(fn, opts)
-  return async.run(function() return async.timeout(starving and 0.1 or 20, fn) end, opts)
+  return async.run(function() return async.timeout(starving and 0.03 or 20, fn) end, opts)
 end]]
 
 local sources = {}
@@ -421,6 +421,7 @@ sources["net: more than fits the socket, readers and writers that wait and are c
     reader:cancel()
     pcall(async.await, reader)
     repeat until not client:read()
+    net.connect("127.0.0.1", port):abort()
     server:shutdown(0)
   end)]]
 
