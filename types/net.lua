@@ -139,24 +139,24 @@ function Stream:read_line(limit) end
 ---@return string data "" when nothing came
 function Stream:read_all(limit) end
 
----Iterates over the lines, each as read_line returns it.
+---Iterates over the lines, each as read_line returns it. Waits in each step.
 ---@param limit? integer bytes of a line (default 65536)
 ---@return fun(): string?
 function Stream:lines(limit) end
 
----Writes all its arguments; what several tasks write is never mixed within one call. Returns at once while less than
----64 KiB wait to be sent, else waits until it is so. Raises OSError, also for what an earlier call had left to be
----sent; RuntimeError after shutdown. A cancelled one has handed over everything, which will be sent. In a callback of
----the loop, where nothing can wait, it returns at once whatever waits to be sent.
+---Writes all its arguments; what several tasks write is never mixed within one call. Waits while 64 KiB or more wait
+---to be sent. Raises OSError, also for what an earlier call had left to be sent; RuntimeError after shutdown. A
+---cancelled one has handed over everything, which will be sent. In a callback of the loop, where nothing can wait, it
+---returns at once whatever is to be sent.
 ---@param ... string | number
 function Stream:write(...) end
 
 ---Waits until everything written has been handed to the system. Raises OSError.
 function Stream:flush() end
 
----Half-close: waits until everything written has been sent, and tells the peer that no more will come. Reading goes
----on; but a pipe that is no socket goes one way only, and is closed. Raises OSError. A cancelled one is carried out all
----the same.
+---Half-close: tells the peer that no more will come. Waits until everything written has been sent. Reading goes on; but
+---a pipe that is no socket goes one way only, and is closed.
+---Raises OSError. A cancelled one is carried out all the same.
 function Stream:shutdown() end
 
 ---Closes. Never waits; what was written before is still sent, as long as the loop runs. Tasks that read from or write
@@ -168,6 +168,7 @@ function Stream:close() end
 ---it cuts short.
 function Stream:abort() end
 
+---Whether it is closed for the program.
 ---@return boolean closing true once it is closed for the program
 function Stream:is_closing() end
 
@@ -201,6 +202,7 @@ function Stream:set_keepalive(enable, delay) end
 ---@field readers integer tasks that wait for data: 0 or 1
 ---@field writers integer tasks that wait in write, flush, shutdown or at the end of a scope
 
+---What went through it and what is on its way; also after close.
 ---@return luawait.net.StreamStatistics
 function Stream:statistics() end
 
@@ -230,6 +232,7 @@ function DatagramSocket:recv() end
 ---Closes. Never waits. What was not received is dropped; tasks that wait get RuntimeError. Twice is fine.
 function DatagramSocket:close() end
 
+---Is it closed?
 ---@return boolean
 function DatagramSocket:is_closing() end
 
@@ -268,6 +271,7 @@ function DatagramSocket:set_multicast_interface(address) end
 ---@param interface? string a numeric address of the interface (default: the system chooses)
 function DatagramSocket:join(group, interface) end
 
+---Leaves a group that it joined.
 ---@param group string
 ---@param interface? string
 function DatagramSocket:leave(group, interface) end
@@ -280,6 +284,7 @@ function DatagramSocket:leave(group, interface) end
 ---@field receivers integer tasks that wait for a datagram
 ---@field senders integer tasks that wait in send
 
+---What it has done so far.
 ---@return luawait.net.DatagramStatistics
 function DatagramSocket:statistics() end
 
@@ -296,10 +301,11 @@ function Server:address() end
 ---Stops accepting; the handlers that run go on. Never waits. Twice is fine.
 function Server:close() end
 
+---Whether it has stopped accepting.
 ---@return boolean closing true once it accepts no more
 function Server:is_closing() end
 
----Stops accepting and waits for the handlers. Those that still run after the timeout are cancelled and waited for. A
+---Stops accepting. Waits for the handlers. Those that still run after the timeout are cancelled and waited for. A
 ---cancelled shutdown has stopped accepting, the handlers go on. A handler may call it: it does not wait for itself.
 ---@param timeout? number seconds (default: however long it takes)
 function Server:shutdown(timeout) end
@@ -313,6 +319,7 @@ function Server:serve_forever() end
 ---@field max_connections? integer
 ---@field serving boolean
 
+---Its connections, now and so far; also after close.
 ---@return luawait.net.ServerStatistics
 function Server:statistics() end
 

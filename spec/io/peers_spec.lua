@@ -115,7 +115,7 @@ describe("A peer that sends nothing", function()
     support.run_pair(function(client)
       local _, port = client:sockname()
       local function timer()
-        local line = helpers.read_file("/proc/net/tcp"):match(("\n[^\n]*0100007F:%04X [^\n]*"):format(port))
+        local line = helpers.read_file("/proc/net/tcp"):match(("\n *%%d+: 0100007F:%04X [^\n]*"):format(port))
         return line:match("%x+:%x+ %x+:%x+ %x+ %x+:%x+ (%x+):")
       end
       wait_until(function() return timer() == "00" end)

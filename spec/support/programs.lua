@@ -13,7 +13,7 @@ async.set_exception_handler(function() end)
 -- One that has lost a wake-up ends with TimeoutError. Where memory runs out (torture.c sets `starving`) that may be the
 -- program's own fault: it ends soon.
 function run(fn, opts)
-  return async.run(function() return async.timeout(starving and 0.1 or 20, fn) end, opts)
+  return async.run(function() return async.timeout(starving and 0.03 or 20, fn) end, opts)
 end]]
 
 local sources = {}
@@ -72,6 +72,11 @@ sources["what tasks and futures tell, and how they are cancelled"] = [[
     assert(early:cancelled() and fine:cancel() == false)
   end)]]
 
+sources["callbacks"] = [[
+  run(function()
+    assert(async.from_callback(async.call_later, 0.0001) == nil)
+  end)]]
+
 sources["combinators"] = [[
   run(function()
     local one = async(function() return async.sleep(0, 1) end)
@@ -119,6 +124,19 @@ sources["scopes and groups"] = [[
       async.sleep(0)
       tg:cancel()
     end)
+  end)]]
+
+-- The first in the heap of timers, and the first with so many arguments: that needs memory.
+sources["a callback's timer, a deadline that is moved, many arguments"] = [[
+  async.run(function()
+    async.call_later(0, function() end)
+    async.create_task(async(function(...) assert(select("#", ...) == 60) end)(table.unpack({}, 1, 60)))
+    async.sleep(0)
+  end)
+  run(function()
+    local scope <close> = async.timeout(10)
+    scope:reschedule(0)
+    pcall(async.sleep, 0.0001)
   end)]]
 
 sources["locks, semaphores, events"] = [[
