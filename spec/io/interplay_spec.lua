@@ -172,19 +172,18 @@ describe("gather of a hundred operations with one cancelled", function()
       local function measure()
         support.wait_until(function()
           return world.tcp:statistics().connections + world.unix:statistics().connections
-            + world.silent:statistics().connections == 0
+            + world.silent:statistics().connections == 0 and #async.all_tasks() == 1 -- shielded ones end by themselves
         end)
         settle()
         helpers.collect_garbage()
         settle()
-        return support.descriptors(), collectgarbage("count"), #async.all_tasks()
+        return support.descriptors(), collectgarbage("count")
       end
       for _ = 1, rounds // 4 do round(world) end
-      local descriptors, memory, tasks = measure()
+      local descriptors, memory = measure()
       for _ = 1, rounds - rounds // 4 do round(world) end
-      local descriptors_after, memory_after, tasks_after = measure()
+      local descriptors_after, memory_after = measure()
       assert.equal(descriptors, descriptors_after)
-      assert.equal(tasks, tasks_after)
       assert.is_true(memory_after < memory + 100, ("%.0f KB, %.0f before"):format(memory_after, memory))
       close_world(world)
     end)
