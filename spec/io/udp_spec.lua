@@ -356,6 +356,71 @@ describe("DatagramSocket.send", function()
   end)
 end)
 
+describe("DatagramSocket.send while the system takes no more", function()
+  local faults = require "spec.support.faults"
+  local built
+  setup(function() built = faults.build() end)
+
+  --- Runs a program in which nothing is sent at once, with `one` connected to `other`. Returns what it prints.
+  local function busy(source)
+    return helpers.child_output([[
+      local net, faults = require "luawait.net", require "luawait.core".call_faults
+      local function try(fn, ...) return select(2, pcall(fn, ...)) end
+      async.run(function()
+        local other <close> = net.udp { host = "127.0.0.1" }
+        local one <close> = net.udp { remote_host = "127.0.0.1", remote_port = select(2, other:sockname()) }
+        faults.busy(true)
+    ]] .. source .. "end)", { env = { LUA_CPATH = faults.path } })
+  end
+
+  it("waits until it was sent, in order", function()
+    if not built then return pending("no linker with --wrap") end
+    assert.equal("waiting\t2 datagrams to be sent\n1 2 3\t0\n", busy([[
+      local tasks = {}
+      for i = 1, 2 do tasks[i] = async.create_task(function() one:send(i) end) end
+      async.sleep(0)
+      print(tasks[1]:state(), tasks[1]:waiting_on())
+      one:send(3)
+      print(table.concat({ (other:recv()), (other:recv()), (other:recv()) }, " "), one:statistics().queued)
+      async.wait(tasks)
+    ]]))
+  end)
+
+  it("sends what a cancelled one was given", function()
+    if not built then return pending("no linker with --wrap") end
+    assert.equal("cancelled\tall the same\n", busy([[
+      local task = async.create_task(function() one:send("all the same") end)
+      async.sleep(0)
+      task:cancel()
+      async.wait({ task })
+      print(task:state(), (other:recv()))
+    ]]))
+  end)
+
+  it("wakes who waits when it is closed", function()
+    if not built then return pending("no linker with --wrap") end
+    assert.equal("RuntimeError: datagram socket is closed\n", busy([[
+      local task = async.create_task(function() one:send("x") end)
+      async.sleep(0)
+      one:close()
+      print(try(async.await, task))
+    ]]))
+  end)
+
+  it("raises what became of it", function()
+    if not built then return pending("no linker with --wrap") end
+    local said = busy([[
+      for n = 1, 5 do -- memory, uv_udp_send, its callback, none
+        faults.plan(n)
+        local err = try(one.send, one, "x")
+        faults.plan(0)
+        print(err and err.code or "sent", err and err.syscall)
+      end
+    ]])
+    assert.matches("^ENOMEM\tsend\nENOMEM\tsend\nEPERM\tsend\nsent\tnil\n", said)
+  end)
+end)
+
 describe("DatagramSocket.close", function()
   it("wakes all who receive with RuntimeError", function()
     run_pair(function(_, other)
