@@ -303,6 +303,19 @@ describe("DatagramSocket.recv", function()
     end)
   end)
 
+  it("loses nothing of a batch in whose midst its buffer gets full", function()
+    run_pair(function(one, other)
+      assert.equal("TimeoutError", failure_kind(async.timeout, 0.001, other.recv, other))
+      for batch = 1, 3 do -- of which the third passes 256 KiB with its second datagram
+        for i = 1, 8 do one:send(("%d %d"):format(batch, i) .. ("x"):rep(15000)) end
+        support.wait_until(function() return other:statistics().received >= 8 * batch - 6 end)
+      end
+      for batch = 1, 3 do
+        for i = 1, 8 do assert.equal(("%d %d"):format(batch, i), (async.timeout(10, other.recv, other):sub(1, 3))) end
+      end
+    end)
+  end)
+
   it("raises EMSGSIZE with what fits of a datagram that is longer than max_size", function()
     run_pair(function(one, other)
       one:send("short")
