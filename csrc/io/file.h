@@ -35,12 +35,12 @@ typedef struct lw_FileJob {
   int owns_fd; /* closes it in the end */
   lw_Buffer in;
   lw_Format format;
-  int at_end;        /* read met the end of the file */
-  int argument;      /* of what is read: the index of the format; of seek: where from; of open: flags */
-  int mode;          /* of open */
-  int64_t offset;    /* of seek and truncate, and what seek came to */
-  uv_stat_t stat;    /* what stat came to */
-  size_t length;     /* of what is written */
+  int at_end;     /* read met the end of the file */
+  int argument;   /* of what is read: the index of the format; of seek: where from; of open: flags */
+  int mode;       /* of open */
+  int64_t offset; /* of seek and truncate, and what seek came to */
+  uv_stat_t stat; /* what stat came to */
+  size_t length;  /* of what is written */
   char data[];
 } lw_FileJob;
 

@@ -184,8 +184,8 @@ static int read_finish(lua_State *L, lw_Job *job) {
 
 static const lw_JobClass read_class = {"read", read_work, read_finish, NULL, lw_file_begin, lw_file_end, 0};
 
-/* file:read(...): as Lua's. Waits, unless it was all read ahead. Raises OSError. A cancelled one leaves what it has read
- * in the file. */
+/* file:read(...): as Lua's. Waits, unless it was all read ahead. Raises OSError. A cancelled one leaves what it has
+ * read in the file. */
 int lw_file_read(lua_State *L) {
   lw_File *file = lw_io_open_self(L);
   lw_FileJob first = {.argument = 2}, *job;

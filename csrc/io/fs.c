@@ -348,11 +348,13 @@ static int fs_tmpdir(lua_State *L) {
 
 void lw_open_fs(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg funcs[] = {
-      {"stat", fs_stat},       {"lstat", fs_lstat},       {"exists", fs_exists},     {"access", fs_access},
-      {"rmdir", fs_rmdir},     {"remove", fs_remove},     {"rename", fs_rename},     {"link", fs_link},
-      {"symlink", fs_symlink}, {"copy", fs_copy},         {"readlink", fs_readlink}, {"realpath", fs_realpath},
-      {"mkdir", fs_mkdir},     {"mkdtemp", fs_mkdtemp},   {"chmod", fs_chmod},       {"chown", fs_chown},
-      {"utime", fs_utime},     {"tmpdir", fs_tmpdir},     {NULL, NULL},
+      {"stat", fs_stat},     {"lstat", fs_lstat},       {"exists", fs_exists},
+      {"access", fs_access}, {"rmdir", fs_rmdir},       {"remove", fs_remove},
+      {"rename", fs_rename}, {"link", fs_link},         {"symlink", fs_symlink},
+      {"copy", fs_copy},     {"readlink", fs_readlink}, {"realpath", fs_realpath},
+      {"mkdir", fs_mkdir},   {"mkdtemp", fs_mkdtemp},   {"chmod", fs_chmod},
+      {"chown", fs_chown},   {"utime", fs_utime},       {"tmpdir", fs_tmpdir},
+      {NULL, NULL},
   };
   (void)loop;
   lw_open_job(L, loop_index);

@@ -101,9 +101,9 @@ static int fs_read_file(lua_State *L) {
 typedef struct WriteJob {
   lw_Job job;
   int flags;
-  int mode;       /* -1: not given */
-  size_t folder;  /* length of the path's part up to and with its last slash */
-  size_t length;  /* of what is written */
+  int mode;      /* -1: not given */
+  size_t folder; /* length of the path's part up to and with its last slash */
+  size_t length; /* of what is written */
   const char *data;
   char path[];
 } WriteJob;
@@ -140,7 +140,8 @@ static int sync_file(WriteJob *my, int fd) {
   return lw_job_called(&my->job, "fsync", uv_fs_fsync(NULL, &req, fd, NULL));
 }
 
-/* The new name is on the disk, too. A directory that cannot be read, or synced, is no error: the file is in its place. */
+/* The new name is on the disk, too. A directory that cannot be read, or synced, is no error: the file is in its place.
+ */
 static void sync_folder(WriteJob *my) {
   char *path = my->path, kept = path[my->folder];
   uv_fs_t req;
