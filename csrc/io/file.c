@@ -167,7 +167,7 @@ static int fs_open(lua_State *L) {
   size_t length;
   const char *path = lw_check_path(L, 1, &length);
   const char *mode = lua_isnoneornil(L, 2) ? "r" : lw_check_string(L, 2, NULL);
-  int flags = open_flags(mode), permissions = (int)lw_integer_option(L, 3, "mode", 07777, 0666);
+  int flags = open_flags(mode), permissions = (int)lw_integer_option(L, 3, "mode", 0, 07777, 0666);
   lw_Task *task;
   lw_FileJob *job;
   if (flags == -1) lw_argerror(L, 2, lua_pushfstring(L, "invalid mode '%s'", mode));

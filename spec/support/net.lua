@@ -68,7 +68,7 @@ function support.descriptors()
   if not stat then return nil end
   local pid = stat:read("n")
   stat:close()
-  local list <close> = io.popen(("ls -l /proc/%d/fd"):format(pid))
+  local list <close> = io.popen(("ls -l /proc/%d/fd 2>/dev/null"):format(pid))
   local count = 0
   for line in list:lines() do
     if line:find(" -> ", 1, true) and not line:find("pipe:", 1, true) then count = count + 1 end
