@@ -1,6 +1,7 @@
 -- The pages say what is so: programs give the output that follows them, links and the tests that a page names exist,
 -- and every public name has its definition in types/ and its place in docs/.
 local async = require "luawait"
+local fs = require "luawait.fs"
 local net = require "luawait.net"
 local std = require "luawait.std"
 local helpers = require "spec.support.helpers"
@@ -224,6 +225,20 @@ describe("types/net.lua", function()
   end)
 end)
 
+describe("types/fs.lua", function()
+  local text = text_of("types/fs.lua")
+
+  it("defines the names of the module and the methods of its classes, and no others", function()
+    assert.same(names_in(fs), defined(text, "luawait.fs", "fs"))
+    async.run(function()
+      local file <close> = fs.open("README.md")
+      local watch <close> = fs.watch("README.md")
+      assert.same(methods_of(file), defined(text, "luawait.fs.File", "File"))
+      assert.same(methods_of(watch), defined(text, "luawait.fs.Watch", "Watch"))
+    end)
+  end)
+end)
+
 describe("a definition file", function()
   for _, path in ipairs(list_files("types/*.lua")) do
     it(path .. " is a meta file that says something about every function", function()
@@ -251,7 +266,7 @@ describe("docs/", function()
   end
 
   it("mentions every public name", function()
-    for module, object in pairs({ luawait = async, ["luawait.std"] = std, ["luawait.net"] = net }) do
+    for module, object in pairs({ luawait = async, ["luawait.std"] = std, ["luawait.net"] = net, ["luawait.fs"] = fs }) do
       for _, name in ipairs(names_in(object)) do
         assert.is_true(mentions(name), ("docs/ does not mention %s of %s"):format(name, module))
       end
