@@ -6,8 +6,10 @@
  * sends each call of a name X that stands in this file as FAULT(X, ...) or __wrap_X here; libuv's own calls are not
  * touched. spec/support/faults.lua is the way to use it.
  *
- * Without a plan all calls go through. A plan is one thread's: the calls of others are not counted. Besides, the blocks
- * that the module holds are counted, and loops that were closed with a handle still open. */
+ * Without a plan all calls go through. A plan is one thread's, and that of the jobs which it hands to libuv's thread
+ * pool: the calls of others are not counted. Besides, the blocks that the module holds are counted, and loops that were
+ * closed with a handle still open. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -18,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <uv.h>
 
 void *__real_malloc(size_t size);
@@ -27,23 +30,25 @@ void __real_uv_close(uv_handle_t *handle, uv_close_cb cb);
 /* ---- the plan ---- */
 
 typedef struct Plan {
-  long nth;        /* call that fails; 0: none does */
-  long calls;      /* so far */
-  int code;        /* libuv's, with which it fails; 0: the one that is usual for that function */
-  char only[40];   /* calls of other functions are not counted; "": all are */
-  const char *hit; /* the function that was made to fail */
+  long nth;          /* call that fails; 0: none does */
+  atomic_long calls; /* so far */
+  int code;          /* libuv's, with which it fails; 0: the one that is usual for that function */
+  char only[40];     /* calls of other functions are not counted; "": all are */
+  const char *hit;   /* the function that was made to fail */
 } Plan;
 
-static _Thread_local Plan plan;
+static _Thread_local Plan own_plan;
+static _Thread_local Plan *plan; /* NULL: its own */
 static atomic_long blocks; /* in use */
 static atomic_int busy_loops;
 
 /* The error with which this call of `name` shall fail, or 0. */
 static int fault(const char *name, int usual) {
-  if (plan.only[0] != '\0' && strcmp(plan.only, name) != 0) return 0;
-  if (++plan.calls != plan.nth) return 0;
-  plan.hit = name;
-  return plan.code != 0 ? plan.code : usual;
+  Plan *mine = plan != NULL ? plan : &own_plan;
+  if (mine->only[0] != '\0' && strcmp(mine->only, name) != 0) return 0;
+  if (atomic_fetch_add(&mine->calls, 1) + 1 != mine->nth) return 0;
+  mine->hit = name;
+  return mine->code != 0 ? mine->code : usual;
 }
 
 /* ---- functions of libuv that fail at once ---- */
@@ -70,6 +75,70 @@ FAULT(uv_tcp_nodelay, UV_EINVAL, (uv_tcp_t *tcp, int enable), (tcp, enable))
 FAULT(uv_tcp_keepalive, UV_EINVAL, (uv_tcp_t *tcp, int enable, unsigned delay), (tcp, enable, delay))
 FAULT(uv_tcp_getsockname, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *name, int *size), (tcp, name, size))
 FAULT(uv_tcp_getpeername, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *name, int *size), (tcp, name, size))
+
+/* Functions for files, which leave a request that can be cleaned up. */
+#define FILE_FAULT(name, usual, parameters, arguments)           \
+  int __real_##name parameters;                                  \
+  int __wrap_##name parameters;                                  \
+  int __wrap_##name parameters {                                 \
+    int err = fault(#name, usual);                               \
+    if (err == 0) return __real_##name arguments;                \
+    memset(req, 0, sizeof *req);                                 \
+    return err;                                                  \
+  }
+
+FILE_FAULT(uv_fs_open, UV_EMFILE, (uv_loop_t *loop, uv_fs_t *req, const char *path, int flags, int mode, uv_fs_cb cb),
+           (loop, req, path, flags, mode, cb))
+FILE_FAULT(uv_fs_fsync, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, uv_file fd, uv_fs_cb cb),
+           (loop, req, fd, cb))
+FILE_FAULT(uv_fs_fstat, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, uv_file fd, uv_fs_cb cb),
+           (loop, req, fd, cb))
+FILE_FAULT(uv_fs_ftruncate, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, uv_file fd, int64_t size, uv_fs_cb cb),
+           (loop, req, fd, size, cb))
+FILE_FAULT(uv_fs_stat, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, uv_fs_cb cb),
+           (loop, req, path, cb))
+FILE_FAULT(uv_fs_lstat, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, uv_fs_cb cb),
+           (loop, req, path, cb))
+FILE_FAULT(uv_fs_access, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, int mode, uv_fs_cb cb),
+           (loop, req, path, mode, cb))
+FILE_FAULT(uv_fs_rmdir, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, uv_fs_cb cb),
+           (loop, req, path, cb))
+FILE_FAULT(uv_fs_unlink, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, uv_fs_cb cb),
+           (loop, req, path, cb))
+FILE_FAULT(uv_fs_rename, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, const char *other, uv_fs_cb cb),
+           (loop, req, path, other, cb))
+FILE_FAULT(uv_fs_link, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, const char *other, uv_fs_cb cb),
+           (loop, req, path, other, cb))
+FILE_FAULT(uv_fs_symlink, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, const char *other, int flags, uv_fs_cb cb),
+           (loop, req, path, other, flags, cb))
+FILE_FAULT(uv_fs_copyfile, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, const char *other, int flags, uv_fs_cb cb),
+           (loop, req, path, other, flags, cb))
+FILE_FAULT(uv_fs_readlink, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, uv_fs_cb cb),
+           (loop, req, path, cb))
+FILE_FAULT(uv_fs_realpath, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, uv_fs_cb cb),
+           (loop, req, path, cb))
+FILE_FAULT(uv_fs_mkdir, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, int mode, uv_fs_cb cb),
+           (loop, req, path, mode, cb))
+FILE_FAULT(uv_fs_mkdtemp, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, uv_fs_cb cb),
+           (loop, req, path, cb))
+FILE_FAULT(uv_fs_mkstemp, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, uv_fs_cb cb),
+           (loop, req, path, cb))
+FILE_FAULT(uv_fs_chmod, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, int mode, uv_fs_cb cb),
+           (loop, req, path, mode, cb))
+FILE_FAULT(uv_fs_chown, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, uv_uid_t uid, uv_gid_t gid, uv_fs_cb cb),
+           (loop, req, path, uid, gid, cb))
+FILE_FAULT(uv_fs_utime, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, double atime, double mtime, uv_fs_cb cb),
+           (loop, req, path, atime, mtime, cb))
+FAULT(uv_os_tmpdir, UV_ENOMEM, (char *buffer, size_t *size), (buffer, size))
+FAULT(uv_fs_event_init, UV_ENOMEM, (uv_loop_t *loop, uv_fs_event_t *event), (loop, event))
+
+/* The descriptor is closed all the same, as after an error of the system's. */
+int __real_uv_fs_close(uv_loop_t *loop, uv_fs_t *req, uv_file fd, uv_fs_cb cb);
+int __wrap_uv_fs_close(uv_loop_t *loop, uv_fs_t *req, uv_file fd, uv_fs_cb cb);
+int __wrap_uv_fs_close(uv_loop_t *loop, uv_fs_t *req, uv_file fd, uv_fs_cb cb) {
+  int err = fault("uv_fs_close", UV_EIO), closed = __real_uv_fs_close(loop, req, fd, cb);
+  return err != 0 ? err : closed;
+}
 
 /* As libuv does it where it can get no further with the new connection: it is dropped. */
 int __real_uv_accept(uv_stream_t *server, uv_stream_t *client);
@@ -199,6 +268,56 @@ int __wrap_uv_write(uv_write_t *req, uv_stream_t *stream, const uv_buf_t *parts,
   return err;
 }
 
+static void on_event(uv_fs_event_t *event, const char *name, int events, int status) {
+  uv_fs_event_cb cb = (uv_fs_event_cb)recall(event);
+  cb(event, name, events, told(status, "uv_fs_event_start callback", UV_EIO));
+}
+
+int __real_uv_fs_event_start(uv_fs_event_t *event, uv_fs_event_cb cb, const char *path, unsigned flags);
+int __wrap_uv_fs_event_start(uv_fs_event_t *event, uv_fs_event_cb cb, const char *path, unsigned flags);
+int __wrap_uv_fs_event_start(uv_fs_event_t *event, uv_fs_event_cb cb, const char *path, unsigned flags) {
+  int err = fault("uv_fs_event_start", UV_ENOSPC);
+  if (err != 0) return err;
+  remember(event, (Callback)cb);
+  return __real_uv_fs_event_start(event, on_event, path, flags);
+}
+
+/* A job that a thread of the pool does by the plan of the thread that handed it over. */
+typedef struct Work {
+  uv_work_t *req;
+  void *data; /* of the request, while it is here */
+  uv_work_cb work;
+  uv_after_work_cb after;
+  Plan *plan;
+} Work;
+
+static void on_work(uv_work_t *req) {
+  Work *work = req->data;
+  plan = work->plan;
+  req->data = work->data;
+  work->work(req);
+  req->data = work;
+  plan = NULL;
+}
+
+static void on_worked(uv_work_t *req, int status) {
+  Work work = *(Work *)req->data;
+  __real_free(req->data);
+  req->data = work.data;
+  work.after(req, status);
+}
+
+int __real_uv_queue_work(uv_loop_t *loop, uv_work_t *req, uv_work_cb work, uv_after_work_cb after);
+int __wrap_uv_queue_work(uv_loop_t *loop, uv_work_t *req, uv_work_cb work, uv_after_work_cb after);
+int __wrap_uv_queue_work(uv_loop_t *loop, uv_work_t *req, uv_work_cb work, uv_after_work_cb after) {
+  int err = fault("uv_queue_work", UV_ENOMEM);
+  Work *mine = err == 0 ? __real_malloc(sizeof *mine) : NULL;
+  if (mine == NULL) return err;
+  *mine = (Work){req, req->data, work, after, &own_plan};
+  req->data = mine;
+  return __real_uv_queue_work(loop, req, on_work, on_worked);
+}
+
 static void on_shutdown(uv_shutdown_t *req, int status) {
   uv_shutdown_cb cb = (uv_shutdown_cb)recall_once(req);
   cb(req, told(status, "uv_shutdown callback", UV_ENOTCONN));
@@ -294,6 +413,42 @@ static int broken(const char *name, int usual) {
   return err != 0;
 }
 
+ssize_t __real_read(int fd, void *data, size_t n);
+ssize_t __wrap_read(int fd, void *data, size_t n);
+ssize_t __wrap_read(int fd, void *data, size_t n) { return broken("read", EIO) ? -1 : __real_read(fd, data, n); }
+
+ssize_t __real_write(int fd, const void *data, size_t n);
+ssize_t __wrap_write(int fd, const void *data, size_t n);
+ssize_t __wrap_write(int fd, const void *data, size_t n) {
+  return broken("write", ENOSPC) ? -1 : __real_write(fd, data, n);
+}
+
+off_t __real_lseek(int fd, off_t offset, int whence);
+off_t __wrap_lseek(int fd, off_t offset, int whence);
+off_t __wrap_lseek(int fd, off_t offset, int whence) {
+  return broken("lseek", EIO) ? -1 : __real_lseek(fd, offset, whence);
+}
+
+int __real_openat(int folder, const char *path, int flags, ...);
+int __wrap_openat(int folder, const char *path, int flags, ...);
+int __wrap_openat(int folder, const char *path, int flags, ...) {
+  return broken("openat", EMFILE) ? -1 : __real_openat(folder, path, flags);
+}
+
+DIR *__real_fdopendir(int fd);
+DIR *__wrap_fdopendir(int fd);
+DIR *__wrap_fdopendir(int fd) { return broken("fdopendir", ENOMEM) ? NULL : __real_fdopendir(fd); }
+
+struct dirent *__real_readdir(DIR *directory);
+struct dirent *__wrap_readdir(DIR *directory);
+struct dirent *__wrap_readdir(DIR *directory) { return broken("readdir", EIO) ? NULL : __real_readdir(directory); }
+
+int __real_unlinkat(int folder, const char *path, int flags);
+int __wrap_unlinkat(int folder, const char *path, int flags);
+int __wrap_unlinkat(int folder, const char *path, int flags) {
+  return broken("unlinkat", EBUSY) ? -1 : __real_unlinkat(folder, path, flags);
+}
+
 ssize_t __real_send(int fd, const void *data, size_t n, int flags);
 ssize_t __wrap_send(int fd, const void *data, size_t n, int flags);
 ssize_t __wrap_send(int fd, const void *data, size_t n, int flags) {
@@ -343,11 +498,13 @@ static int code_named(lua_State *L, const char *name) {
  * is usual for the function); `only`: calls of this function alone are counted. 0: none fails. */
 static int set_plan(lua_State *L) {
   const char *code = luaL_optstring(L, 2, NULL), *only = luaL_optstring(L, 3, "");
-  Plan next = {.nth = (long)luaL_checkinteger(L, 1)};
-  if (code != NULL) next.code = code_named(L, code);
-  luaL_argcheck(L, strlen(only) < sizeof next.only, 3, "too long");
-  snprintf(next.only, sizeof next.only, "%s", only);
-  plan = next;
+  long nth = (long)luaL_checkinteger(L, 1);
+  luaL_argcheck(L, strlen(only) < sizeof own_plan.only, 3, "too long");
+  own_plan.code = code != NULL ? code_named(L, code) : 0;
+  snprintf(own_plan.only, sizeof own_plan.only, "%s", only);
+  own_plan.hit = NULL;
+  own_plan.calls = 0;
+  own_plan.nth = nth;
   return 0;
 }
 
@@ -357,9 +514,9 @@ static int get_state(lua_State *L) {
   int fd, descriptors = 0;
   for (fd = 0; fd < 1024; fd++) descriptors += __real_fcntl(fd, F_GETFD, 0) >= 0;
   lua_createtable(L, 0, 5);
-  lua_pushinteger(L, plan.calls);
+  lua_pushinteger(L, own_plan.calls);
   lua_setfield(L, -2, "calls");
-  lua_pushstring(L, plan.hit);
+  lua_pushstring(L, own_plan.hit);
   lua_setfield(L, -2, "hit");
   lua_pushinteger(L, atomic_load(&blocks));
   lua_setfield(L, -2, "blocks");
