@@ -266,7 +266,8 @@ describe("docs/", function()
   end
 
   it("mentions every public name", function()
-    for module, object in pairs({ luawait = async, ["luawait.std"] = std, ["luawait.net"] = net, ["luawait.fs"] = fs }) do
+    local modules = { luawait = async, ["luawait.std"] = std, ["luawait.net"] = net, ["luawait.fs"] = fs }
+    for module, object in pairs(modules) do
       for _, name in ipairs(names_in(object)) do
         assert.is_true(mentions(name), ("docs/ does not mention %s of %s"):format(name, module))
       end

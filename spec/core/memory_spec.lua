@@ -43,14 +43,19 @@ describe("without memory:", function()
   local built
 
   setup(function() built = build() end)
-  teardown(function() os.remove(host) end)
+  teardown(function()
+    os.remove(host)
+    programs.clean()
+  end)
 
   local function round(mode, step, program, prelude)
     if not built then return pending("no C compiler, or no liblua to link with") end
     assert.is_true(play(mode, step, program, prelude) > 5)
   end
 
-  it("opening the module", function() round("once", 1, 'require "luawait" require "luawait.net"', "") end)
+  it("opening the module", function()
+    round("once", 1, 'require "luawait" require "luawait.net" require "luawait.fs"', "")
+  end)
 
   for _, name in ipairs(programs.names()) do
     local source = programs.sources[name]

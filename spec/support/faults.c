@@ -129,7 +129,6 @@ FILE_FAULT(uv_fs_chown, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path
            (loop, req, path, uid, gid, cb))
 FILE_FAULT(uv_fs_utime, UV_EIO, (uv_loop_t *loop, uv_fs_t *req, const char *path, double atime, double mtime, uv_fs_cb cb),
            (loop, req, path, atime, mtime, cb))
-FAULT(uv_os_tmpdir, UV_ENOMEM, (char *buffer, size_t *size), (buffer, size))
 FAULT(uv_fs_event_init, UV_ENOMEM, (uv_loop_t *loop, uv_fs_event_t *event), (loop, event))
 
 /* The descriptor is closed all the same, as after an error of the system's. */

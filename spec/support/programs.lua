@@ -1,13 +1,16 @@
 --- Programs that together touch every public function, for the specs that put obstacles in the way of each of their
 -- steps: an allocation fails, a call of libuv fails, the state is closed, the collector runs.
 --
--- Each is Lua source with `async`, `std`, `net` and `fs` as globals (see prelude). It ends by itself, well if nothing is put
--- in its way; whatever is, it ends in time, with an error or without. Where one part of a program fails, the others
+-- Each is Lua source with `async`, `std`, `net` and `fs` as globals (see prelude). It ends by itself, well if nothing is
+-- put in its way; whatever is, it ends in time, with an error or without. Where one part of a program fails, the others
 -- come to know it by means of the library.
 local programs = {}
 
+--- Where programs make their files. Whoever runs programs removes it in the end: some are ended in the middle.
+programs.scratch = os.tmpname() .. ".files"
+
 --- Runs before each program.
-programs.prelude = [[
+programs.prelude = ("scratch = %q\n"):format(programs.scratch) .. [[
 async, std, net = require "luawait", require "luawait.std", require "luawait.net"
 fs = require "luawait.fs"
 async.set_exception_handler(function() end)
@@ -422,15 +425,13 @@ sources["net: names"] = [[
     client:read()
   end)]]
 
--- For the programs below: runs fn(dir) with a directory of its own, which is removed whatever happens.
+-- For the programs below: runs fn(dir) with an empty directory, which programs.scratch names.
 local files = [[
   local function in_directory(fn)
-    local dir = os.tmpname()
-    os.remove(dir)
-    local _ <close> = setmetatable({}, { __close = function() os.execute("rm -rf '" .. dir .. "'") end })
+    os.execute("rm -rf '" .. scratch .. "'")
     run(function()
-      fs.mkdir(dir)
-      fn(dir)
+      fs.mkdir(scratch)
+      fn(scratch)
     end)
   end
 ]]
@@ -495,7 +496,6 @@ sources["fs: directories"] = files .. [[
     async.sleep(0)
     removal:cancel()
     async.wait({ removal })
-    pcall(fs.rmdir, fs.mkdtemp())
     fs.mkdir(dir .. "/x/y", { parents = true })
     fs.write_file(dir .. "/x/y/z", "")
     fs.rmtree(dir .. "/x")
@@ -525,6 +525,11 @@ function programs.names()
   for name in pairs(sources) do names[#names + 1] = name end
   table.sort(names)
   return names
+end
+
+--- Removes what they left.
+function programs.clean()
+  os.execute(("rm -rf '%s' '%s'"):format(programs.scratch, (programs.scratch:gsub("%.files$", ""))))
 end
 
 --- All of them as one text.
