@@ -97,7 +97,7 @@ function File:stat() end
 
 ---Closes it for the program at once; then waits for the operations begun before, and for the system. Raises OSError
 ---where the system says only now that something could not be written: it is closed all the same. A second time nothing
----happens. A cancelled one goes on.
+---happens. A cancelled one goes on. Outside a task (in a callback) it closes without waiting.
 function File:close() end
 
 -- ---- what a path names ----

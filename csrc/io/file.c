@@ -15,7 +15,7 @@
 /* What is under way keeps the descriptor, until it is done. */
 static void file_leave(lw_IoHandle *handle) {
   lw_File *file = (lw_File *)handle;
-  lw_FileJob *current = (lw_FileJob *)lw_lane_close(&file->lane, UV_ECANCELED);
+  lw_FileJob *current = (lw_FileJob *)lw_lane_close(&file->lane);
   lw_buffer_free(&file->in, NULL);
   if (current != NULL) {
     current->file = NULL;
@@ -372,10 +372,13 @@ static int close_in_turn(lua_State *L, lw_File *file) {
 }
 
 /* file:close(): closes it for the program at once, then waits for what others have begun, and for the system's close.
- * Raises OSError: it is closed then, too. A cancelled one goes on. */
+ * Raises OSError: it is closed then, too. A cancelled one goes on. Outside a task nothing is waited for. */
 static int file_close(lua_State *L) {
   lw_File *file = lw_io_self(L);
-  return file->handle.state == LW_IO_OPEN ? close_in_turn(L, file) : 0;
+  if (file->handle.state != LW_IO_OPEN) return 0;
+  if (file->handle.loop->current != NULL) return close_in_turn(L, file);
+  lw_io_close(&file->handle);
+  return 0;
 }
 
 /* Leaving a scope well closes as close() does; leaving it with an error, or where no wait is possible, at once. */
