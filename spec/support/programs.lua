@@ -1,9 +1,9 @@
 --- Programs that together touch every public function, for the specs that put obstacles in the way of each of their
 -- steps: an allocation fails, a call of libuv fails, the state is closed, the collector runs.
 --
--- Each is Lua source with `async`, `std`, `net` and `fs` as globals (see prelude). It ends by itself, well if nothing is
--- put in its way; whatever is, it ends in time, with an error or without. Where one part of a program fails, the others
--- come to know it by means of the library.
+-- Each is Lua source with `async`, `std`, `net` and `fs` as globals (see prelude). It ends by itself, well if nothing
+-- is put in its way; whatever is, it ends in time, with an error or without. Where one part of a program fails, the
+-- others come to know it by means of the library.
 local programs = {}
 
 --- Where programs make their files. Whoever runs programs removes it in the end: some are ended in the middle.
