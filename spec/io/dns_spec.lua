@@ -1,6 +1,9 @@
 local async = require "luawait"
 local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
+local support = require "spec.support.net"
+
+support.same_descriptors(setup, teardown)
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run = helpers.run
@@ -13,6 +16,43 @@ describe("net.resolve", function()
       for _, entry in ipairs(addresses) do
         assert.equal(80, entry.port)
         assert.equal(entry.family == "inet" and "127.0.0.1" or "::1", entry.address)
+      end
+    end)
+  end)
+
+  it("finds the names of /etc/hosts, without a network", function()
+    local checked = 0
+    for line in helpers.read_file("/etc/hosts"):gmatch("[^\n]+") do
+      local address, names = line:match("^%s*(127[%d.]+)%s+([^#]+)")
+      for name in (names or ""):gmatch("%S+") do
+        run(function()
+          local found = false
+          for _, entry in ipairs(net.resolve(name, 80)) do
+            assert.equal(80, entry.port)
+            if entry.address == address then
+              found = true
+              assert.equal("inet", entry.family)
+            end
+          end
+          assert.is_true(found, name .. " has the address " .. address)
+        end)
+        checked = checked + 1
+      end
+    end
+    assert.is_true(checked > 0, "/etc/hosts names no loopback address")
+  end)
+
+  it("gives an address, its family and the port, and nothing else", function()
+    run(function()
+      for _, host in ipairs({ "localhost", "127.0.0.1", "::1" }) do
+        for _, entry in ipairs(net.resolve(host, 443)) do
+          local keys = {}
+          for key in pairs(entry) do keys[#keys + 1] = key end
+          table.sort(keys)
+          assert.same({ "address", "family", "port" }, keys)
+          assert.equal(entry.address:find(":", 1, true) and "inet6" or "inet", entry.family)
+          assert.equal(443, entry.port)
+        end
       end
     end)
   end)

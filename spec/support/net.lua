@@ -76,4 +76,14 @@ function support.descriptors()
   return count
 end
 
+--- For the top of a spec file: support.same_descriptors(setup, teardown). Its tests leave no descriptor behind.
+function support.same_descriptors(setup, teardown)
+  local before
+  setup(function() before = support.descriptors() end)
+  teardown(function()
+    local after = support.descriptors()
+    if before ~= after then error(("%d descriptors, %d before"):format(after, before)) end
+  end)
+end
+
 return support
