@@ -15,6 +15,7 @@
 #include "core/task.h"
 #include "core/testing.h"
 #include "core/timers.h"
+#include "io/fs.h"
 #include "io/tcp.h"
 #include "sync/fan.h"
 #include "sync/sync.h"
@@ -56,6 +57,8 @@ LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
   lua_setfield(L, -2, "errors");
   lw_open_net(L, loop_index, loop);
   lua_setfield(L, -2, "net");
+  lw_open_fs(L, loop_index, loop);
+  lua_setfield(L, -2, "fs");
   lw_open_testing(L, loop_index, loop);
   lua_pushvalue(L, CALL_FAULTS);
   lua_setfield(L, -2, "call_faults");

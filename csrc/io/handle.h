@@ -6,6 +6,7 @@
 #ifndef LUAWAIT_IO_HANDLE_H
 #define LUAWAIT_IO_HANDLE_H
 
+#include "base/list.h"
 #include "core/loop.h"
 #include "io/buffer.h"
 
@@ -15,6 +16,8 @@ typedef struct lw_Io {
   lw_Slabs slabs;      /* blocks that streams read into */
   char *datagrams;     /* the block that datagrams are received into; NULL: none yet */
   unsigned writes;     /* uv_write_t in flight */
+  lw_List watches;     /* of files and directories, that are open */
+  unsigned events;     /* of all of these, that the program has not asked for yet */
   int sigpipe_blocked; /* was SIGPIPE blocked before the first of them? */
 } lw_Io;
 

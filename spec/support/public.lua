@@ -33,11 +33,20 @@ local function net_objects(check)
   check("luawait.net.DatagramSocket", net.udp())
 end
 
+local function fs_objects(check)
+  local fs = require "luawait.fs"
+  local file <close> = fs.open("README.md")
+  local watch <close> = fs.watch("README.md")
+  check("luawait.fs.File", file)
+  check("luawait.fs.Watch", watch)
+end
+
 public.modules = {
   { name = "luawait", variable = "async", pages = "docs/*.md", objects = core_objects },
   { name = "luawait.std" },
   { name = "luawait.testing" },
   { name = "luawait.net", objects = net_objects },
+  { name = "luawait.fs", objects = fs_objects },
 }
 
 -- Methods of the parent that a class does not have.
