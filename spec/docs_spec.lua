@@ -2,6 +2,7 @@
 -- and every public name has its definition in types/ and its place in docs/.
 local async = require "luawait"
 local net = require "luawait.net"
+local signal = require "luawait.signal"
 local std = require "luawait.std"
 local helpers = require "spec.support.helpers"
 
@@ -224,6 +225,20 @@ describe("types/net.lua", function()
   end)
 end)
 
+describe("types/signal.lua", function()
+  local text = text_of("types/signal.lua")
+
+  it("defines the names of the module and the methods of its classes, and no others", function()
+    assert.same(names_in(signal), defined(text, "luawait.signal", "signal"))
+    async.run(function()
+      local listener <close> = signal.listen("SIGWINCH")
+      local handler = signal.handle("SIGWINCH", print)
+      assert.same(methods_of(listener), defined(text, "luawait.signal.Listener", "Listener"))
+      assert.same(methods_of(handler), defined(text, "luawait.signal.Handler", "Handler"))
+    end)
+  end)
+end)
+
 describe("a definition file", function()
   for _, path in ipairs(list_files("types/*.lua")) do
     it(path .. " is a meta file that says something about every function", function()
@@ -251,7 +266,10 @@ describe("docs/", function()
   end
 
   it("mentions every public name", function()
-    for module, object in pairs({ luawait = async, ["luawait.std"] = std, ["luawait.net"] = net }) do
+    local modules = {
+      luawait = async, ["luawait.std"] = std, ["luawait.net"] = net, ["luawait.signal"] = signal,
+    }
+    for module, object in pairs(modules) do
       for _, name in ipairs(names_in(object)) do
         assert.is_true(mentions(name), ("docs/ does not mention %s of %s"):format(name, module))
       end

@@ -46,6 +46,7 @@ void lw_io_close(lw_IoHandle *handle) {
   handle->cls->leave(handle);
   unpin(handle);
   uv_close(handle->uv, on_close);
+  if (handle->cls->closed != NULL) handle->cls->closed(handle);
 }
 
 /* For the loop that is being closed: a handle that it finds open in its uv_loop_t. */

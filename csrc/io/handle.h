@@ -15,6 +15,7 @@ typedef struct lw_Io {
   lw_Slabs slabs;      /* blocks that streams read into */
   unsigned writes;     /* uv_write_t in flight */
   int sigpipe_blocked; /* was SIGPIPE blocked before the first of them? */
+  struct lw_Disposition *dispositions; /* of the signals in use: io/signal.h */
 } lw_Io;
 
 typedef enum lw_IoState {
@@ -31,6 +32,7 @@ typedef struct lw_IoClass {
   void (*close)(lw_IoHandle *handle); /* closes it for the program; open handles only */
   void (*leave)(
       lw_IoHandle *handle); /* it is being closed: wakes who waits, frees what it holds. May be called twice */
+  void (*closed)(lw_IoHandle *handle); /* uv_close was called. NULL: nothing to do */
 } lw_IoClass;
 
 /* The first member of every block. `uv` points into the block, and uv->data to this. OPEN and ENDING handles stand in

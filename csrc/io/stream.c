@@ -25,7 +25,7 @@ static void close_stream(lw_IoHandle *handle) {
   stream_leave(handle);
 }
 
-static const lw_IoClass stream_class = {"stream", close_stream, stream_leave};
+static const lw_IoClass stream_class = {"stream", close_stream, stream_leave, NULL};
 
 lw_Stream *lw_stream_new(lua_State *L, lw_Loop *loop) {
   lw_Stream *stream = lw_io_new(L, loop, &stream_class, sizeof *stream, 0);

@@ -113,7 +113,7 @@ enum { PATIENCE = 16 /* such failures until a listener gives up */ };
 
 static void listener_leave(lw_IoHandle *handle) { (void)handle; }
 
-static const lw_IoClass listener_class = {"server", lw_io_close, listener_leave};
+static const lw_IoClass listener_class = {"server", lw_io_close, listener_leave, NULL};
 
 /* Calls the listener's function with the stream (or nil) and the error (or nil) on the top; pops them. */
 static void call_accepted(lua_State *L, Listener *listener) {

@@ -1,14 +1,15 @@
 --- Programs that together touch every public function, for the specs that put obstacles in the way of each of their
 -- steps: an allocation fails, a call of libuv fails, the state is closed, the collector runs.
 --
--- Each is Lua source with `async`, `std` and `net` as globals (see prelude). It ends by itself, well if nothing is put
--- in its way; whatever is, it ends in time, with an error or without. Where one part of a program fails, the others
--- come to know it by means of the library.
+-- Each is Lua source with `async`, `std`, `net` and `signal` as globals (see prelude). It ends by itself, well if
+-- nothing is put in its way; whatever is, it ends in time, with an error or without. Where one part of a program fails,
+-- the others come to know it by means of the library.
 local programs = {}
 
 --- Runs before each program.
 programs.prelude = [[
 async, std, net = require "luawait", require "luawait.std", require "luawait.net"
+signal = require "luawait.signal"
 async.set_exception_handler(function() end)
 -- One that has lost a wake-up ends with TimeoutError. Where memory runs out (torture.c sets `starving`) that may be the
 -- program's own fault: it ends soon.
@@ -419,6 +420,26 @@ sources["net: names"] = [[
     local _, port = server:address()
     local client <close> = net.connect("localhost", port)
     client:read()
+  end)]]
+
+-- By default SIGWINCH does nothing: where watching has failed, the program goes on.
+sources["signals: waiting, listening, a handler"] = [[
+  run(function()
+    local event = async.Event()
+    local handler <close> = signal.handle("SIGWINCH", function() event:set() end)
+    local listener <close> = signal.listen("SIGWINCH", "SIGURG")
+    local waiting = async.create_task(function() return signal.wait("SIGWINCH", "SIGURG") end)
+    local cancelled = async.create_task(function() signal.wait("SIGWINCH") end)
+    async.sleep(0)
+    cancelled:cancel()
+    os.execute("kill -WINCH $PPID")
+    pcall(async.timeout, 5, event.wait, event)
+    async.timeout(5, listener)
+    listener:close()
+    handler:close()
+    waiting:cancel()
+    pcall(async.await, waiting)
+    pcall(signal.wait, "SIGKILL")
   end)]]
 
 --- Names of the programs, sorted.
