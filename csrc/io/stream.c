@@ -2,6 +2,7 @@
 
 #include <lauxlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 
@@ -35,14 +36,27 @@ lw_Stream *lw_stream_new(lua_State *L, lw_Loop *loop) {
   return stream;
 }
 
-int lw_stream_connected(lw_Stream *stream) {
-  int size = sizeof stream->peer, err = uv_fileno(&stream->uv.handle, &stream->fd);
-  if (err != 0) return err;
-#ifdef SO_NOSIGPIPE
-  setsockopt(stream->fd, SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int));
-#endif
+static int tcp_connected(lw_Stream *stream) {
+  int size = sizeof stream->peer;
   uv_tcp_nodelay(&stream->uv.tcp, 1);
   return uv_tcp_getpeername(&stream->uv.tcp, &stream->peer.any, &size);
+}
+
+static int is_socket(uv_os_fd_t fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 && S_ISSOCK(info.st_mode);
+}
+
+int lw_stream_connected(lw_Stream *stream) {
+  int is_tcp = stream->uv.handle.type == UV_TCP, err = uv_fileno(&stream->uv.handle, &stream->fd);
+  if (err != 0) return err;
+  stream->socket = is_tcp || is_socket(stream->fd);
+#ifdef SO_NOSIGPIPE
+  if (stream->socket) setsockopt(stream->fd, SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int));
+#endif
+  if (is_tcp) return tcp_connected(stream);
+  if (!uv_is_writable(&stream->uv.stream)) stream->shut = LW_READ_ONLY;
+  return 0;
 }
 
 /* ---- names and errors ---- */
@@ -68,9 +82,28 @@ void lw_push_address(lua_State *L, const lw_Address *address) {
   lua_remove(L, -2);
 }
 
+static const char *kind_of(const lw_Stream *stream) {
+  switch (stream->uv.handle.type) {
+    case UV_TCP:
+      return "tcp";
+    case UV_TTY:
+      return "tty";
+    default:
+      return "pipe";
+  }
+}
+
+void lw_stream_push_peer(lua_State *L, const lw_Stream *stream) {
+  if (stream->uv.handle.type == UV_TCP)
+    lw_push_address(L, &stream->peer);
+  else
+    lua_pushfstring(L, "a %s", kind_of(stream));
+}
+
 int lw_stream_raise(lua_State *L, const lw_Stream *stream, int status, const char *syscall) {
-  lw_push_address(L, &stream->peer);
-  lw_error_push_os(L, status, syscall, "address", lua_tostring(L, -1));
+  int is_tcp = stream->uv.handle.type == UV_TCP;
+  lw_stream_push_peer(L, stream);
+  lw_error_push_os(L, status, syscall, is_tcp ? "address" : NULL, lua_tostring(L, -1));
   return lua_error(L);
 }
 
@@ -82,24 +115,36 @@ static int push_name(lua_State *L, const lw_Address *address) {
 
 /* ---- Lua-visible ---- */
 
-/* stream:peername(): host (a numeric address), port of the other end; also of a closed stream */
+/* stream:peername(): host (a numeric address), port of the other end; also of a closed stream. Nothing for a pipe or a
+ * terminal. */
 static int stream_peername(lua_State *L) {
   lw_Stream *stream = lw_io_self(L);
   return push_name(L, &stream->peer);
 }
 
-/* stream:sockname(): host (a numeric address), port of this end. Raises OSError. */
+/* stream:sockname(): host (a numeric address), port of this end; nothing for a pipe or a terminal. Raises OSError. */
 static int stream_sockname(lua_State *L) {
   lw_Stream *stream = lw_io_open_self(L);
   lw_Address address = {0};
-  int size = sizeof address, err = uv_tcp_getsockname(&stream->uv.tcp, &address.any, &size);
+  int size = sizeof address, err;
+  if (stream->uv.handle.type != UV_TCP) return 0;
+  err = uv_tcp_getsockname(&stream->uv.tcp, &address.any, &size);
   if (err != 0) return lw_stream_raise(L, stream, err, "getsockname");
   return push_name(L, &address);
 }
 
-/* stream:set_nodelay(enable): sends small writes at once (true, which every stream starts with) or collects them. */
-static int stream_set_nodelay(lua_State *L) {
+/* `self`, an open TCP connection, for the method `name`. */
+static lw_Stream *tcp_self(lua_State *L, const char *name) {
   lw_Stream *stream = lw_io_open_self(L);
+  if (stream->uv.handle.type != UV_TCP)
+    lw_error_raise(L, LW_RUNTIME_ERROR, "%s is for TCP connections, this is a %s", name, kind_of(stream));
+  return stream;
+}
+
+/* stream:set_nodelay(enable): sends small writes at once (true, which every stream starts with) or collects them.
+ * Raises OSError; RuntimeError for a pipe. */
+static int stream_set_nodelay(lua_State *L) {
+  lw_Stream *stream = tcp_self(L, "set_nodelay");
   int err;
   lw_check_type(L, 2, LUA_TBOOLEAN);
   err = uv_tcp_nodelay(&stream->uv.tcp, lua_toboolean(L, 2));
@@ -107,9 +152,9 @@ static int stream_set_nodelay(lua_State *L) {
 }
 
 /* stream:set_keepalive(enable, delay?): has the system probe a silent peer after `delay` seconds (60; whole seconds, 1
- * at least), so that one that has vanished becomes an error. */
+ * at least), so that one that has vanished becomes an error. Raises OSError; RuntimeError for a pipe. */
 static int stream_set_keepalive(lua_State *L) {
-  lw_Stream *stream = lw_io_open_self(L);
+  lw_Stream *stream = tcp_self(L, "set_keepalive");
   lua_Number delay;
   int err;
   lw_check_type(L, 2, LUA_TBOOLEAN);
@@ -154,8 +199,10 @@ static int stream_tostring(lua_State *L) {
   lw_Stream *stream = lw_io_self(L);
   lw_Address address = {0};
   int size = sizeof address;
-  if (stream->handle.state != LW_IO_OPEN) {
-    lua_pushfstring(L, "<Stream tcp %s>", stream->handle.state == LW_IO_CLOSED ? "closed" : "closing");
+  if (stream->handle.state != LW_IO_OPEN || stream->uv.handle.type != UV_TCP) {
+    static const char *const states[] = {
+        [LW_IO_CLOSED] = "closed", [LW_IO_OPEN] = "open", [LW_IO_ENDING] = "closing", [LW_IO_CLOSING] = "closing"};
+    lua_pushfstring(L, "<Stream %s %s>", kind_of(stream), states[stream->handle.state]);
     return 1;
   }
   uv_tcp_getsockname(&stream->uv.tcp, &address.any, &size);

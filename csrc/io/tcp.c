@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "core/future.h"
 #include "io/dns.h"
+#include "io/pipe.h"
 #include "io/stream.h"
 
 /* ---- connecting ---- */
@@ -323,6 +324,7 @@ int lw_open_net(lua_State *L, int loop_index, lw_Loop *loop) {
   lua_pop(L, 1);
   lua_newtable(L);
   lw_setfuncs(L, loop_index, funcs);
+  lw_open_pipe(L, loop_index);
   lw_open_dns(L, loop_index);
   return 1;
 }

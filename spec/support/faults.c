@@ -70,6 +70,7 @@ FAULT(uv_tcp_nodelay, UV_EINVAL, (uv_tcp_t *tcp, int enable), (tcp, enable))
 FAULT(uv_tcp_keepalive, UV_EINVAL, (uv_tcp_t *tcp, int enable, unsigned delay), (tcp, enable, delay))
 FAULT(uv_tcp_getsockname, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *name, int *size), (tcp, name, size))
 FAULT(uv_tcp_getpeername, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *name, int *size), (tcp, name, size))
+FAULT(uv_pipe_open, UV_EINVAL, (uv_pipe_t *pipe, uv_file fd), (pipe, fd))
 
 /* As libuv does it where it can get no further with the new connection: it is dropped. */
 int __real_uv_accept(uv_stream_t *server, uv_stream_t *client);
