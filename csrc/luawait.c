@@ -14,6 +14,7 @@
 #include "core/scope.h"
 #include "core/task.h"
 #include "core/timers.h"
+#include "io/process.h"
 #include "io/signal.h"
 #include "io/tcp.h"
 #include "sync/fan.h"
@@ -55,6 +56,8 @@ LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
   lua_setfield(L, -2, "net");
   lw_open_signal(L, loop_index);
   lua_setfield(L, -2, "signal");
+  lw_open_process(L, loop_index, loop);
+  lua_setfield(L, -2, "process");
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &MODULE);
   return 1;

@@ -2,6 +2,7 @@
 -- and every public name has its definition in types/ and its place in docs/.
 local async = require "luawait"
 local net = require "luawait.net"
+local process = require "luawait.process"
 local signal = require "luawait.signal"
 local std = require "luawait.std"
 local helpers = require "spec.support.helpers"
@@ -225,6 +226,24 @@ describe("types/net.lua", function()
   end)
 end)
 
+describe("types/process.lua", function()
+  local text = text_of("types/process.lua")
+
+  it("defines the names of the module and the members of its classes, and no others", function()
+    assert.same(names_in(process), defined(text, "luawait.process", "process"))
+    async.run(function()
+      local child <close> = process.spawn({ "true" })
+      local members = methods_of(child)
+      for _, name in ipairs({ "argv", "pid", "stderr", "stdin", "stdout" }) do
+        assert.is_truthy(child[name])
+        members[#members + 1] = name
+      end
+      table.sort(members)
+      assert.same(members, defined(text, "luawait.process.Process", "Process"))
+    end)
+  end)
+end)
+
 describe("types/signal.lua", function()
   local text = text_of("types/signal.lua")
 
@@ -268,6 +287,7 @@ describe("docs/", function()
   it("mentions every public name", function()
     local modules = {
       luawait = async, ["luawait.std"] = std, ["luawait.net"] = net, ["luawait.signal"] = signal,
+      ["luawait.process"] = process,
     }
     for module, object in pairs(modules) do
       for _, name in ipairs(names_in(object)) do

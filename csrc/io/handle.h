@@ -65,8 +65,9 @@ void *lw_io_open_self(lua_State *L);
 
 int lw_io_raise_closed(lua_State *L, const lw_IoHandle *handle);
 
-/* The loop keeps the userdata at `index` alive until it is closed. */
+/* The loop keeps the userdata at `index` alive until it is closed (or, if it never is opened, unpinned). */
 void lw_io_pin(lua_State *L, lw_IoHandle *handle, int index);
+void lw_io_unpin(lw_IoHandle *handle);
 
 /* handle:close(), handle:is_closing() */
 int lw_io_close_method(lua_State *L);

@@ -1,6 +1,7 @@
 -- Every call of libuv that can return an error does so once, in turn, in programs that touch every public function.
 local async = require "luawait"
 local net = require "luawait.net"
+local process = require "luawait.process"
 local signal = require "luawait.signal"
 local std = require "luawait.std"
 local faults = require "spec.support.faults"
@@ -26,7 +27,9 @@ describe("the programs", function()
   local function used(name) return text:find("%f[%w_]" .. name .. "%f[^%w_]") ~= nil end
 
   it("touch every public function", function()
-    local modules = { async = async, net = net, signal = signal, std = std, ["std.coroutine"] = std.coroutine }
+    local modules = {
+      async = async, net = net, process = process, signal = signal, std = std, ["std.coroutine"] = std.coroutine,
+    }
     for module, object in pairs(modules) do
       for name, value in pairs(object) do
         local is_class = type(value) == "table" and async.errors[name] == value
@@ -40,7 +43,7 @@ describe("the programs", function()
   end)
 
   it("touch every method", function()
-    for _, path in ipairs({ "types/luawait.lua", "types/net.lua", "types/signal.lua" }) do
+    for _, path in ipairs({ "types/luawait.lua", "types/net.lua", "types/process.lua", "types/signal.lua" }) do
       for class, name in helpers.read_file(path):gmatch("\nfunction (%u%w+)[.:]([%w_]+)") do
         -- print_stack writes to stderr; get_stack is all that is behind it.
         if name ~= "print_stack" then assert.is_true(used(name), ("no program uses %s:%s"):format(class, name)) end

@@ -1,15 +1,15 @@
 --- Programs that together touch every public function, for the specs that put obstacles in the way of each of their
 -- steps: an allocation fails, a call of libuv fails, the state is closed, the collector runs.
 --
--- Each is Lua source with `async`, `std`, `net` and `signal` as globals (see prelude). It ends by itself, well if
--- nothing is put in its way; whatever is, it ends in time, with an error or without. Where one part of a program fails,
--- the others come to know it by means of the library.
+-- Each is Lua source with `async`, `std`, `net`, `process` and `signal` as globals (see prelude). It ends by itself,
+-- well if nothing is put in its way; whatever is, it ends in time, with an error or without. Where one part of a
+-- program fails, the others come to know it by means of the library.
 local programs = {}
 
 --- Runs before each program.
 programs.prelude = [[
 async, std, net = require "luawait", require "luawait.std", require "luawait.net"
-signal = require "luawait.signal"
+process, signal = require "luawait.process", require "luawait.signal"
 async.set_exception_handler(function() end)
 -- One that has lost a wake-up ends with TimeoutError. Where memory runs out (torture.c sets `starving`) that may be the
 -- program's own fault: it ends soon.
@@ -440,6 +440,29 @@ sources["signals: waiting, listening, a handler"] = [[
     waiting:cancel()
     pcall(async.await, waiting)
     pcall(signal.wait, "SIGKILL")
+  end)]]
+
+-- The children end by themselves when this program has gone.
+sources["processes: run to their end, checked, cancelled, killed, dropped"] = [[
+  run(function()
+    process.run({ "cat" }, { input = "x", env = { A = "b" }, cwd = "/", timeout = 10, check = true })
+    pcall(process.shell, "echo out; echo err >&2; exit 1", { check = true, stderr = "stdout" })
+    pcall(process.spawn, { "no-such-program" }, { cwd = "/" })
+    pcall(process.spawn, { "true" }, { cwd = "/no/such" })
+    local task = async.create_task(function() process.run({ "cat" }, { stdin = "pipe" }) end)
+    async.sleep(0)
+    task:cancel()
+    pcall(async.await, task)
+    local child <close> = process.spawn({ "cat" }, { group = true, stdout = "null", stderr = "null" })
+    child:terminate()
+    child:kill("SIGKILL")
+    child:wait()
+    tostring(child)
+    local other <close> = process.spawn({ "cat" })
+    other.stdin:write("line\n")
+    other.stdout:read_line()
+    process.spawn({ "cat" })
+    process.spawn({ "true" }, { detached = true }):wait()
   end)]]
 
 --- Names of the programs, sorted.

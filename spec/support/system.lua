@@ -1,4 +1,6 @@
 --- What the specs of signals, processes and terminals ask the system.
+local helpers = require "spec.support.helpers"
+
 local system = {}
 
 --- What a shell command prints on stdout, without the last line end. The loop stands still meanwhile.
@@ -27,7 +29,11 @@ end
 function system.descriptors()
   local stat <close> = io.open("/proc/self/stat")
   if not stat then return nil end
-  return tonumber(system.output(("ls /proc/%d/fd | wc -l"):format(system.pid)))
+  -- Not by popen, which may still have both ends of its pipe when the other program looks.
+  local path = os.tmpname()
+  local _ <close> = helpers.defer(function() os.remove(path) end)
+  assert(os.execute(("ls /proc/%d/fd | wc -l >'%s'"):format(system.pid, path)))
+  return tonumber(helpers.read_file(path))
 end
 
 return system
