@@ -37,6 +37,30 @@ function net.connect(host, port, opts) end
 ---@return luawait.net.Server
 function net.serve(host, port, handler, opts) end
 
+---@class luawait.net.ConnectUnixOptions
+---@field timeout? number seconds; then TimeoutError is raised (default: none)
+
+---Connects to a server on a Unix socket. Waits only while the server's backlog is full. Raises OSError (`path`), also
+---for a path that is too long (ENAMETOOLONG, from 108 bytes on Linux); TimeoutError. A cancelled one leaves nothing
+---behind. See unix(7).
+---@param path string of the socket's file; one that begins with "\0" is an abstract name (Linux only)
+---@param opts? luawait.net.ConnectUnixOptions
+---@return luawait.net.Stream
+function net.connect_unix(path, opts) end
+
+---@class luawait.net.ServeUnixOptions
+---@field backlog? integer connections that the system keeps waiting (default 128)
+---@field max_connections? integer at this limit further connections wait until one ends (default: none)
+
+---As serve, on a Unix socket. The file is made with the permissions that the umask leaves, and is removed when the
+---server is closed, unless it is another server's by then. A socket file on which nobody listens any more is replaced.
+---Raises OSError (`path`): EADDRINUSE where somebody listens, and where there is a file that is no socket. Never waits.
+---@param path string as for connect_unix
+---@param handler fun(stream: luawait.net.Stream)
+---@param opts? luawait.net.ServeUnixOptions
+---@return luawait.net.Server
+function net.serve_unix(path, handler, opts) end
+
 ---@class luawait.net.Address
 ---@field address string numeric
 ---@field family "inet" | "inet6"
@@ -114,7 +138,8 @@ function Stream:write(...) end
 ---Waits until everything written has been handed to the system. Raises OSError.
 function Stream:flush() end
 
----Half-close: waits until everything written has been sent, and tells the peer that no more will come. Reading goes on.
+---Half-close: waits until everything written has been sent, and tells the peer that no more will come. Reading goes on;
+---but a pipe that is no socket goes one way only, and is closed.
 ---Raises OSError. A cancelled one is carried out all the same.
 function Stream:shutdown() end
 
@@ -125,21 +150,24 @@ function Stream:close() end
 ---@return boolean closing true once it is closed for the program
 function Stream:is_closing() end
 
----The address of the other end; known after close too.
----@return string host numeric
----@return integer port
+---The address of the other end; known after close too. Of a Unix socket its path: a server's is known after close too,
+---a client mostly has none.
+---@return string? host numeric, or the path; nil where there is none, as with pipes
+---@return integer? port
 function Stream:peername() end
 
----The address of this end. Raises OSError.
----@return string host numeric
----@return integer port
+---The address, or the path, of this end. Raises OSError.
+---@return string? host numeric, or the path; nil where there is none
+---@return integer? port
 function Stream:sockname() end
 
----Sends small writes at once (true: every stream starts so), or lets the system collect them. Raises OSError.
+---Sends small writes at once (true: every TCP connection starts so), or lets the system collect them. Raises OSError;
+---RuntimeError where the stream is no TCP connection.
 ---@param enable boolean
 function Stream:set_nodelay(enable) end
 
----Has the system probe a silent peer, so that one that has vanished becomes an error. Raises OSError.
+---Has the system probe a silent peer, so that one that has vanished becomes an error. Raises OSError; RuntimeError
+---where the stream is no TCP connection.
 ---@param enable boolean
 ---@param delay? number seconds of silence, from 1 to 32767, rounded down (default 60)
 function Stream:set_keepalive(enable, delay) end
@@ -161,8 +189,8 @@ function Stream:statistics() end
 local Server = {}
 
 ---Where it listens, or did.
----@return string host numeric
----@return integer port
+---@return string host numeric, or the path of a Unix socket
+---@return integer? port
 function Server:address() end
 
 ---Stops accepting; the handlers that run go on. Never waits. Twice is fine.

@@ -46,7 +46,7 @@ void lw_io_close(lw_IoHandle *handle) {
   handle->cls->leave(handle);
   lw_io_unpin(handle);
   uv_close(handle->uv, on_close);
-  if (handle->cls->closed != NULL) handle->cls->closed(handle);
+  if (handle->closed != NULL) handle->closed(handle);
 }
 
 /* For the loop that is being closed: a handle that it finds open in its uv_loop_t. */

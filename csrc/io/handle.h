@@ -32,7 +32,6 @@ typedef struct lw_IoClass {
   void (*close)(lw_IoHandle *handle); /* closes it for the program; open handles only */
   void (*leave)(
       lw_IoHandle *handle); /* it is being closed: wakes who waits, frees what it holds. May be called twice */
-  void (*closed)(lw_IoHandle *handle); /* uv_close was called. NULL: nothing to do */
 } lw_IoClass;
 
 /* The first member of every block. `uv` points into the block, and uv->data to this. OPEN and ENDING handles stand in
@@ -42,9 +41,10 @@ struct lw_IoHandle {
   lw_Loop *loop;
   lw_Io *io;
   uv_handle_t *uv;
-  uint32_t slot; /* of the userdata, if the loop keeps it alive, else 0 */
-  uint8_t state; /* lw_IoState */
-  uint8_t owned; /* by a userdata */
+  void (*closed)(lw_IoHandle *handle); /* uv_close was called; NULL: nothing to do */
+  uint32_t slot;                       /* of the userdata, if the loop keeps it alive, else 0 */
+  uint8_t state;                       /* lw_IoState */
+  uint8_t owned;                       /* by a userdata */
 };
 
 /* Makes the metatable of a class, with __gc and the given functions, and pushes it. */

@@ -4,12 +4,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-lw_Stream *lw_pipe_new(lua_State *L, lw_Loop *loop) {
-  lw_Stream *stream = lw_stream_new(L, loop);
+lw_Stream *lw_pipe_new_to(lua_State *L, lw_Loop *loop, const char *path, size_t n) {
+  lw_Stream *stream = lw_stream_new_to(L, loop, path, n);
   uv_pipe_init(loop->uv, &stream->uv.pipe, 0);
   lw_io_opened(&stream->handle, &stream->uv.handle);
   return stream;
 }
+
+lw_Stream *lw_pipe_new(lua_State *L, lw_Loop *loop) { return lw_pipe_new_to(L, loop, "", 0); }
 
 /* libuv aborts where the system cannot tell whether a descriptor is ready: on files and most devices. */
 static int check_descriptor(uv_file fd) {

@@ -53,7 +53,7 @@ static void process_closed(lw_IoHandle *handle) {
   lw_disposition_release(handle->io, process->disposition);
 }
 
-static const lw_IoClass process_class = {"process", lw_io_close, process_leave, process_closed};
+static const lw_IoClass process_class = {"process", lw_io_close, process_leave};
 
 static void on_end(uv_process_t *uv, int64_t status, int signum) {
   Process *process = uv->data;
@@ -176,6 +176,7 @@ static int process_spawn(lua_State *L) {
   lw_check_type(L, ARGV, LUA_TTABLE);
   plan.options.stdio = plan.stdio;
   process = lw_io_new(L, loop, &process_class, sizeof *process, 0);
+  process->handle.closed = process_closed;
   lua_pushinteger(L, 0);
   for (fd = 0; fd < 3; fd++) plan_stdio(L, loop, &plan, fd);
   plan.options.args = string_array(L, ARGV);

@@ -109,7 +109,7 @@ static void watch_closed(lw_IoHandle *handle) {
   if (watch->signum == SIGINT) atomic_fetch_sub(&handle->loop->sigint_watches, 1);
 }
 
-static const lw_IoClass watch_class = {"signal watch", lw_io_close, watch_leave, watch_closed};
+static const lw_IoClass watch_class = {"signal watch", lw_io_close, watch_leave};
 
 /* Under lua_pcall: 1 the watch. */
 static int call_function(lua_State *L) {
@@ -156,6 +156,7 @@ static int signal_watch(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, -2, 1);
   watch->signum = signum;
+  watch->handle.closed = watch_closed;
   uv_signal_init(loop->uv, &watch->uv);
   lw_io_opened(&watch->handle, (uv_handle_t *)&watch->uv);
   lw_io_pin(L, &watch->handle, -1);

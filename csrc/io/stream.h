@@ -11,6 +11,7 @@
 #ifndef LUAWAIT_IO_STREAM_H
 #define LUAWAIT_IO_STREAM_H
 
+#include "io/address.h"
 #include "io/handle.h"
 #include "io/request.h"
 
@@ -39,12 +40,6 @@ typedef struct lw_Drain {
 } lw_Drain;
 
 typedef enum lw_Shut { LW_NOT_SHUT, LW_SHUTTING, LW_SHUT, LW_READ_ONLY } lw_Shut;
-
-typedef union lw_Address {
-  struct sockaddr any;
-  struct sockaddr_in in;
-  struct sockaddr_in6 in6;
-} lw_Address;
 
 typedef struct lw_Stream {
   lw_IoHandle handle;
@@ -81,19 +76,21 @@ typedef struct lw_Stream {
   lw_Drain leaving; /* left a <close> scope: as flushed */
 
   uint64_t bytes_read, bytes_written;
+  uint8_t path_length;
+  char path[]; /* of the Unix socket to which it was connected; or nothing */
 } lw_Stream;
 
 /* Pushes a new stream, which libuv does not know yet. May raise. */
 lw_Stream *lw_stream_new(lua_State *L, lw_Loop *loop);
+
+/* The same to the Unix socket with a path of `n` bytes. */
+lw_Stream *lw_stream_new_to(lua_State *L, lw_Loop *loop, const char *path, size_t n);
 
 /* It has a connection, or a descriptor, now. Returns 0 or an error of libuv's. */
 int lw_stream_connected(lw_Stream *stream);
 
 /* Pushes what messages call the other end: an address, or "a pipe". */
 void lw_stream_push_peer(lua_State *L, const lw_Stream *stream);
-
-/* Pushes "127.0.0.1:80", "[::1]:80", or "?" for no address. */
-void lw_push_address(lua_State *L, const lw_Address *address);
 
 /* Raises an OSError about the peer. */
 int lw_stream_raise(lua_State *L, const lw_Stream *stream, int status, const char *syscall);

@@ -321,6 +321,24 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags) {
   return broken("sendmsg", EPIPE) ? -1 : __real_sendmsg(fd, message, flags);
 }
 
+int __real_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol) {
+  return broken("socket", EMFILE) ? -1 : __real_socket(domain, type, protocol);
+}
+
+int __real_bind(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size) {
+  return broken("bind", EADDRINUSE) ? -1 : __real_bind(fd, address, size);
+}
+
+int __real_connect(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size) {
+  return broken("connect", EAGAIN) ? -1 : __real_connect(fd, address, size);
+}
+
 int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size) {

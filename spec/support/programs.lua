@@ -407,6 +407,28 @@ sources["net: more than fits the socket, readers and writers that wait and are c
     server:shutdown(0)
   end)]]
 
+sources["net: Unix sockets"] = [[
+  run(function()
+    local path = os.tmpname()
+    os.remove(path)
+    local _ <close> = setmetatable({}, { __close = function() os.remove(path) end })
+    local server <close> = net.serve_unix(path, function(stream)
+      stream:write(#stream:read_all(), "\n")
+    end, { backlog = 8, max_connections = 1 })
+    assert(server:address() == path and tostring(server))
+    for _ = 1, 2 do
+      local client <close> = net.connect_unix(path, { timeout = 10 })
+      assert(client:peername() == path and not client:sockname() and tostring(client))
+      client:write("one\n", ("x"):rep(300000), "\n")
+      client:shutdown()
+      client:read_line()
+      client:read_all()
+      pcall(client.set_nodelay, client, true)
+    end
+    assert(not pcall(net.serve_unix, path, print))
+    assert(not pcall(net.connect_unix, path .. "/x"))
+  end)]]
+
 sources["net: names"] = [[
   run(function()
     assert(net.resolve("127.0.0.1", 80)[1].port == 80)
