@@ -14,6 +14,7 @@
 #include "core/scope.h"
 #include "core/task.h"
 #include "core/timers.h"
+#include "io/fs.h"
 #include "io/process.h"
 #include "io/signal.h"
 #include "io/tcp.h"
@@ -54,6 +55,8 @@ LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
   lua_setfield(L, -2, "errors");
   lw_open_net(L, loop_index, loop);
   lua_setfield(L, -2, "net");
+  lw_open_fs(L, loop_index, loop);
+  lua_setfield(L, -2, "fs");
   lw_open_signal(L, loop_index);
   lua_setfield(L, -2, "signal");
   lw_open_process(L, loop_index, loop);

@@ -10,10 +10,11 @@ local process = {}
 ---@field cwd? string the directory in which it starts (default: this program's)
 ---@field env? table<string, string | false> variables that it gets besides or instead of this program's; false: not
 --- this one
----@field stdin? "pipe" | "null" | "inherit" "pipe" (the default of spawn): a Stream of the process; "null" (that of
---- run): empty; "inherit": this program's own
----@field stdout? "pipe" | "null" | "inherit" (default "pipe")
----@field stderr? "pipe" | "null" | "inherit" | "stdout" "stdout": to where stdout goes (default "pipe")
+---@field stdin? "pipe" | "null" | "inherit" | luawait.fs.File "pipe" (the default of spawn): a Stream of the process;
+--- "null" (that of run): empty; "inherit": this program's own
+---@field stdout? "pipe" | "null" | "inherit" | luawait.fs.File (default "pipe")
+---@field stderr? "pipe" | "null" | "inherit" | "stdout" | luawait.fs.File "stdout": to where stdout goes (default
+--- "pipe")
 ---@field group? boolean it leads a session and process group of its own, which signals sent to it reach as a whole
 ---@field detached? boolean it has a session of its own, and may outlive its scope and the run
 

@@ -6,6 +6,7 @@
 #ifndef LUAWAIT_IO_HANDLE_H
 #define LUAWAIT_IO_HANDLE_H
 
+#include "base/list.h"
 #include "core/loop.h"
 #include "io/buffer.h"
 
@@ -14,6 +15,8 @@ typedef struct lw_Io {
   lua_State *main;     /* the main coroutine: for work on the registry where no other state is at hand */
   lw_Slabs slabs;      /* blocks that streams read into */
   unsigned writes;     /* uv_write_t in flight */
+  lw_List watches;     /* of files and directories, that are open */
+  unsigned events;     /* of all of these, that the program has not asked for yet */
   int sigpipe_blocked; /* was SIGPIPE blocked before the first of them? */
   struct lw_Disposition *dispositions; /* of the signals in use: io/signal.h */
 } lw_Io;

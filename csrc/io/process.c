@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "core/park.h"
+#include "io/file.h"
 #include "io/pipe.h"
 #include "io/signal.h"
 
@@ -204,6 +205,13 @@ static int process_spawn(lua_State *L) {
   return 5;
 }
 
+/* descriptor(value): that of a File that is open; nothing for what is no File. */
+static int process_descriptor(lua_State *L) {
+  if (!lw_is_file(L, 1)) return 0;
+  lua_pushinteger(L, lw_file_fd(L, 1));
+  return 1;
+}
+
 /* environ(): the variables of this program's environment, by name. */
 static int process_environ(lua_State *L) {
   char **variable;
@@ -286,7 +294,8 @@ void lw_open_process(lua_State *L, int loop_index, lw_Loop *loop) {
   static const lw_WaitClass wait_class = {wait_resumed, wait_cancel, NULL, wait_describe, NULL, NULL};
   static const luaL_Reg methods[] = {
       {"wait", process_wait}, {"kill", process_kill}, {"ended", process_ended}, {NULL, NULL}};
-  static const luaL_Reg funcs[] = {{"spawn", process_spawn}, {"environ", process_environ}, {NULL, NULL}};
+  static const luaL_Reg funcs[] = {
+      {"spawn", process_spawn}, {"descriptor", process_descriptor}, {"environ", process_environ}, {NULL, NULL}};
   loop->waits[LW_WAIT_PROCESS] = &wait_class;
   lw_io_class(L, loop_index, &process_class, methods, NULL);
   lua_pop(L, 1);

@@ -51,7 +51,10 @@ local function check_stdio(opts, key, default)
   if value == "pipe" or value == "null" or value == "inherit" or (key == "stderr" and value == "stdout") then
     return value
   end
-  complain(2, "option '%s': 'pipe', 'null'%s or 'inherit' expected, got %s", key,
+  local open, descriptor = pcall(core.process.descriptor, value)
+  if not open then complain(2, "option '%s': the file is closed", key) end
+  if descriptor then return descriptor end
+  complain(2, "option '%s': 'pipe', 'null'%s, 'inherit' or a File expected, got %s", key,
     key == "stderr" and ", 'stdout'" or "", type(value) == "string" and ("'%s'"):format(value) or type(value))
 end
 
@@ -77,6 +80,7 @@ local function check_options(opts, types)
   return opts
 end
 
+--- What start and run need, and the options, which keep the Files among them alive.
 local function make_plan(argv, opts, types)
   argv = check_argv(argv)
   opts = check_options(opts, types)
@@ -85,7 +89,7 @@ local function make_plan(argv, opts, types)
     detached = types.detached and opts.detached or false, group = opts.group or false,
     stdin = check_stdio(opts, "stdin", types.input and not opts.input and "null" or "pipe"),
     stdout = check_stdio(opts, "stdout", "pipe"), stderr = check_stdio(opts, "stderr", "pipe"),
-    input = opts.input, check = opts.check, timeout = opts.timeout,
+    input = opts.input, check = opts.check, timeout = opts.timeout, opts = opts,
   }
 end
 
@@ -111,10 +115,11 @@ end
 
 --- process.spawn(argv, opts?): starts the program argv[1], found on the PATH, with the arguments argv[2] and so on; no
 -- shell is involved. Does not wait. opts.stdin, stdout, stderr: "pipe" (the default; the process has a Stream by this
--- name), "inherit" or "null"; stderr also "stdout". opts.cwd: its directory; opts.env: table of variables that it has
--- besides or instead of this program's (false: it has it not); opts.group: it leads a session and process group of its
--- own, and signals go to the group; opts.detached: it has a session of its own, and may outlive the run. Raises OSError
--- with `path`: the program or the directory that could not be had. After asyncio.create_subprocess_exec.
+-- name), "inherit", "null", or a File of luawait.fs; stderr also "stdout". opts.cwd: its directory; opts.env: table of
+-- variables that it has besides or instead of this program's (false: it has it not); opts.group: it leads a session and
+-- process group of its own, and signals go to the group; opts.detached: it has a session of its own, and may outlive
+-- the run. Raises OSError with `path`: the program or the directory that could not be had. After
+-- asyncio.create_subprocess_exec.
 function process.spawn(argv, opts)
   return start(plan("spawn", argv, opts, spawn_types))
 end

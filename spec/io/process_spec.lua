@@ -1,4 +1,5 @@
 local async = require "luawait"
+local fs = require "luawait.fs"
 local process = require "luawait.process"
 local signal = require "luawait.signal"
 local helpers = require "spec.support.helpers"
@@ -131,6 +132,27 @@ describe("process.run", function()
         io.write(process.shell("printf both; printf ' to ' >&2; echo one", { stderr = "stdout" }).stdout)
         show(process.shell("echo away; echo away >&2", { stdout = "null", stderr = "stdout" }))
       end)]]))
+  end)
+
+  it("connects them to files", function()
+    run(function()
+      local path = os.tmpname()
+      local _ <close> = helpers.defer(function() os.remove(path) end)
+      helpers.write_file(path, "one\ntwo\nthree\n")
+      local input <close> = fs.open(path)
+      assert.equal("one", input:read("l"))
+      assert.equal("two\nthree\n", process.run({ "cat" }, { stdin = input }).stdout)
+      local output <close> = fs.open(path, "w")
+      local result = process.shell("echo out; echo err >&2", { stdout = output, stderr = "stdout" })
+      assert.same({ status = 0 }, result)
+      assert.equal("out\nerr\n", helpers.read_file(path))
+      output:close()
+      assert.matches("bad argument #2 to 'run' %(option 'stdout': the file is closed%)",
+        failure_text(process.run, { "true" }, { stdout = output }))
+      helpers.collect_garbage()
+      process.run({ "echo", "again" }, { stdout = fs.open(path, "w") })
+      assert.equal("again\n", helpers.read_file(path))
+    end)
   end)
 
   it("raises ProcessError with the end of stderr when asked to check", function()
@@ -447,9 +469,9 @@ describe("Wrong arguments", function()
       assert.matches("'run' %(option 'env': 'A=B' is no name of a variable%)", text({ "true" }, { env = env }))
       assert.matches("'run' %(option 'env': A: string expected, got number%)", text({ "true" }, { env = { A = 1 } }))
       assert.matches("'run' %(option 'env': name: string expected, got number%)", text({ "true" }, { env = { "A=1" } }))
-      assert.matches("'run' %(option 'stdout': 'pipe', 'null' or 'inherit' expected, got 'stdout'%)",
+      assert.matches("'run' %(option 'stdout': 'pipe', 'null', 'inherit' or a File expected, got 'stdout'%)",
         text({ "true" }, { stdout = "stdout" }))
-      assert.matches("'run' %(option 'stderr': 'pipe', 'null', 'stdout' or 'inherit' expected, got number%)",
+      assert.matches("'run' %(option 'stderr': 'pipe', 'null', 'stdout', 'inherit' or a File expected, got number%)",
         text({ "true" }, { stderr = 2 }))
       assert.matches("bad argument #1 to 'spawn' %(the array is empty", failure_text(process.spawn, {}))
       assert.matches("bad argument #1 to 'shell' %(string expected, got table%)", failure_text(process.shell, { "ls" }))
