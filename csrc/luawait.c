@@ -18,6 +18,7 @@
 #include "io/process.h"
 #include "io/signal.h"
 #include "io/tcp.h"
+#include "io/tty.h"
 #include "sync/fan.h"
 #include "sync/sync.h"
 
@@ -61,6 +62,8 @@ LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
   lua_setfield(L, -2, "signal");
   lw_open_process(L, loop_index, loop);
   lua_setfield(L, -2, "process");
+  lw_open_tty(L, loop_index);
+  lua_setfield(L, -2, "tty");
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &MODULE);
   return 1;

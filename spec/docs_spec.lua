@@ -5,6 +5,7 @@ local net = require "luawait.net"
 local process = require "luawait.process"
 local signal = require "luawait.signal"
 local std = require "luawait.std"
+local tty = require "luawait.tty"
 local helpers = require "spec.support.helpers"
 
 local function list_files(pattern)
@@ -244,6 +245,12 @@ describe("types/process.lua", function()
   end)
 end)
 
+describe("types/tty.lua", function()
+  it("defines the names of the module, and no others", function()
+    assert.same(names_in(tty), defined(text_of("types/tty.lua"), "luawait.tty", "tty"))
+  end)
+end)
+
 describe("types/signal.lua", function()
   local text = text_of("types/signal.lua")
 
@@ -287,7 +294,7 @@ describe("docs/", function()
   it("mentions every public name", function()
     local modules = {
       luawait = async, ["luawait.std"] = std, ["luawait.net"] = net, ["luawait.signal"] = signal,
-      ["luawait.process"] = process,
+      ["luawait.process"] = process, ["luawait.tty"] = tty,
     }
     for module, object in pairs(modules) do
       for _, name in ipairs(names_in(object)) do

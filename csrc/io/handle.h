@@ -19,6 +19,7 @@ typedef struct lw_Io {
   unsigned events;     /* of all of these, that the program has not asked for yet */
   int sigpipe_blocked; /* was SIGPIPE blocked before the first of them? */
   struct lw_Disposition *dispositions; /* of the signals in use: io/signal.h */
+  struct lw_Terminal *terminal;        /* io/tty.c's, while it is open */
 } lw_Io;
 
 typedef enum lw_IoState {

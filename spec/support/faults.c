@@ -72,6 +72,7 @@ FAULT(uv_tcp_getsockname, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *na
 FAULT(uv_tcp_getpeername, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *name, int *size), (tcp, name, size))
 FAULT(uv_pipe_open, UV_EINVAL, (uv_pipe_t *pipe, uv_file fd), (pipe, fd))
 
+FAULT(uv_tty_init, UV_EINVAL, (uv_loop_t *loop, uv_tty_t *tty, uv_file fd, int unused), (loop, tty, fd, unused))
 FAULT(uv_pipe, UV_EMFILE, (uv_file fds[2], int read_flags, int write_flags), (fds, read_flags, write_flags))
 
 /* The handle is initialised in any case. */

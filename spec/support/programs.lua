@@ -1,15 +1,16 @@
 --- Programs that together touch every public function, for the specs that put obstacles in the way of each of their
 -- steps: an allocation fails, a call of libuv fails, the state is closed, the collector runs.
 --
--- Each is Lua source with `async`, `std`, `net`, `process` and `signal` as globals (see prelude). It ends by itself,
--- well if nothing is put in its way; whatever is, it ends in time, with an error or without. Where one part of a
--- program fails, the others come to know it by means of the library.
+-- Each is Lua source with `async`, `std`, `net`, `process`, `signal` and `tty` as globals (see prelude). It ends by
+-- itself, well if nothing is put in its way; whatever is, it ends in time, with an error or without. Where one part of
+-- a program fails, the others come to know it by means of the library.
 local programs = {}
 
 --- Runs before each program.
 programs.prelude = [[
 async, std, net = require "luawait", require "luawait.std", require "luawait.net"
 process, signal = require "luawait.process", require "luawait.signal"
+tty = require "luawait.tty"
 async.set_exception_handler(function() end)
 -- One that has lost a wake-up ends with TimeoutError. Where memory runs out (torture.c sets `starving`) that may be the
 -- program's own fault: it ends soon.
@@ -485,6 +486,26 @@ sources["processes: run to their end, checked, cancelled, killed, dropped"] = [[
     other.stdout:read_line()
     process.spawn({ "cat" })
     process.spawn({ "true" }, { detached = true }):wait()
+  end)]]
+
+-- What stdin and stdout are is up to whoever runs it; stdin ends at once.
+sources["tty: the standard streams"] = [[
+  run(function()
+    local stdin = tty.stdin()
+    local reader = async.create_task(function() return stdin:read() end)
+    async.sleep(0)
+    reader:cancel()
+    pcall(async.await, reader)
+    pcall(stdin.write, stdin, "x")
+    stdin:read_all()
+    stdin:close()
+    tty.stdin():read_line()
+    tty.stdout():write("")
+    tty.stdout():flush()
+    tostring(tty.stderr())
+    pcall(tty.stderr().read, tty.stderr())
+    pcall(tty.winsize)
+    pcall(tty.set_mode, "raw")
   end)]]
 
 --- Names of the programs, sorted.
