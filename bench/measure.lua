@@ -15,6 +15,8 @@ local measure = {
   PARTIES = 100,
   ROUNDS = 1000,
   WAITERS = 100000,
+  PROCESSES = 500,
+  PROCESSES_AT_ONCE = 50,
 }
 
 local SAMPLE_EVERY = 1000
