@@ -39,9 +39,13 @@ static int send_signal(const Process *process, int signum) {
 
 /* The loop is being closed, and libuv reaps no more. */
 static void kill_and_reap(Process *process) {
-  int ms, status;
+  int ms, status = 0, reaped = 0;
   send_signal(process, SIGKILL);
-  for (ms = 0; ms < REAP_MS && waitpid(process->uv.pid, &status, WNOHANG) == 0; ms++) uv_sleep(1);
+  for (ms = 0; ms < REAP_MS && (reaped = waitpid(process->uv.pid, &status, WNOHANG)) == 0; ms++) uv_sleep(1);
+  if (reaped != process->uv.pid) return;
+  process->ended = 1;
+  process->status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+  process->signum = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
 static void process_leave(lw_IoHandle *handle) {
@@ -162,6 +166,7 @@ static int start(lw_Loop *loop, Process *process, Plan *plan) {
   if (err != 0) return err;
   err = uv_spawn(loop->uv, &process->uv, &plan->options);
   lw_io_opened(&process->handle, (uv_handle_t *)&process->uv);
+  lw_disposition_held(process->disposition);
   return err;
 }
 
@@ -195,7 +200,6 @@ static int process_spawn(lua_State *L) {
   }
   err = start(loop, process, &plan);
   if (err != 0) return spawn_failed(L, process, &plan, err);
-  lw_disposition_held(process->disposition);
   process->detached = (uint8_t)detached;
   process->grouped = (uint8_t)group;
   end_plan(&plan, 0);

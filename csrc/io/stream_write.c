@@ -187,10 +187,10 @@ static ssize_t write_all(int fd, const struct iovec *parts, int count) {
 /* Returns the number of bytes that were taken; else -1, and errno tells why. */
 static ssize_t send_parts(lw_Stream *stream, struct iovec *parts, int count) {
   struct msghdr message = {.msg_iov = parts, .msg_iovlen = (unsigned)count};
-  if (LW_UNLIKELY(stream->file)) return write_all(stream->fd, parts, count);
   if (LW_UNLIKELY(!stream->socket)) {
     ssize_t n;
     int error;
+    if (stream->file) return write_all(stream->fd, parts, count);
     hold_sigpipe(stream->handle.io);
     n = writev(stream->fd, parts, count);
     error = errno;

@@ -366,9 +366,11 @@ describe("process.spawn", function()
   end)
 
   it("is killed and reaped at the end of the run", function()
-    local pid
-    run(function() pid = process.spawn({ "sleep", "30" }).pid end)
-    assert.is_false(exists(pid))
+    local child
+    run(function() child = process.spawn({ "sleep", "30" }) end)
+    assert.is_false(exists(child.pid))
+    assert.same({ nil, "SIGKILL" }, { child:wait() })
+    assert.is_false(child:kill())
   end)
 
   it("outlives the run when it is detached, in a session of its own", function()
@@ -497,6 +499,45 @@ describe("Wrong arguments", function()
 end)
 
 describe("Processes", function()
+  it("can be cancelled at any point, and leave nothing behind", function()
+    if not is_linux then return pending("needs ps") end
+    run(function()
+      local input, before = ("x"):rep(200000)
+      for i = 1, helpers.scale(200) do
+        local task = async.create_task(function()
+          local result = process.run({ "cat" }, { input = input })
+          return #result.stdout
+        end)
+        for _ = 1, i % 23 do async.sleep(0) end
+        if i % 3 == 0 then async.sleep(i % 7 / 2000) end
+        task:cancel()
+        async.wait({ task })
+        assert.is_true(task:cancelled() or task:result() == #input)
+        if i == 20 then before = system.descriptors() end
+      end
+      assert.same({}, children())
+      assert.equal(before, system.descriptors())
+    end)
+  end)
+
+  it("run where SIGCHLD is ignored, and leave it so", function()
+    if not is_linux then return pending("needs /proc") end
+    local script = os.tmpname()
+    local _ <close> = helpers.defer(function() os.remove(script) end)
+    helpers.write_file(script, [[
+      local async, process = require "luawait", require "luawait.process"
+      local system = require "spec.support.system"
+      async.run(function()
+        print(process.run({ "false" }).status, system.in_mask("SigIgn", 17))
+        print(pcall(process.run, { "no-such-program" }))
+      end)
+      print(system.in_mask("SigIgn", 17))]])
+    local start = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+      .. "os.execvp(sys.argv[1], sys.argv[1:])"
+    local output = system.output(("python3 -c '%s' '%s' '%s'"):format(start, os.getenv("LUA") or "lua5.4", script))
+    assert.matches("^1\ttrue\nfalse\tOSError: spawn no%-such%-program.*\ntrue$", output)
+  end)
+
   it("leave no descriptor and no zombie behind", function()
     if not system.descriptors() then return pending("needs /proc") end
     local function count()
