@@ -1,6 +1,7 @@
 #include "io/address.h"
 
 #include <lauxlib.h>
+#include <net/if.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -35,16 +36,20 @@ int lw_port_of(const lw_Address *address) {
   return ntohs(address->any.sa_family == AF_INET6 ? address->in6.sin6_port : address->in.sin_port);
 }
 
-static int push_host(lua_State *L, const lw_Address *address) {
-  char host[INET6_ADDRSTRLEN];
+int lw_push_host(lua_State *L, const lw_Address *address) {
+  char host[INET6_ADDRSTRLEN], interface[IF_NAMESIZE];
   if (uv_ip_name(&address->any, host, sizeof host) != 0) return 0;
-  lua_pushstring(L, host);
+  if (address->any.sa_family == AF_INET6 && address->in6.sin6_scope_id != 0 &&
+      if_indextoname(address->in6.sin6_scope_id, interface) != NULL)
+    lua_pushfstring(L, "%s%%%s", host, interface);
+  else
+    lua_pushstring(L, host);
   return 1;
 }
 
 void lw_push_address(lua_State *L, const lw_Address *address) {
   luaL_checkstack(L, 4, NULL);
-  if (!push_host(L, address)) {
+  if (!lw_push_host(L, address)) {
     lua_pushliteral(L, "?");
     return;
   }
@@ -54,7 +59,7 @@ void lw_push_address(lua_State *L, const lw_Address *address) {
 }
 
 int lw_push_host_and_port(lua_State *L, const lw_Address *address) {
-  if (!push_host(L, address)) return 0;
+  if (!lw_push_host(L, address)) return 0;
   lua_pushinteger(L, lw_port_of(address));
   return 2;
 }

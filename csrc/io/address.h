@@ -29,6 +29,10 @@ int lw_port_of(const lw_Address *address);
 /* Pushes "127.0.0.1:80", "[::1]:80", or "?" for no address. */
 void lw_push_address(lua_State *L, const lw_Address *address);
 
+/* Pushes the numeric address, as "::1"; with its interface, as "fe80::1%eth0", where it is nothing without (RFC 4007).
+ * Returns 0, and pushes nothing, for no address. */
+int lw_push_host(lua_State *L, const lw_Address *address);
+
 /* Pushes host and port; returns how many values that are: none for no address. */
 int lw_push_host_and_port(lua_State *L, const lw_Address *address);
 

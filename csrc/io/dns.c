@@ -97,13 +97,10 @@ static int raise_lookup(lua_State *L, int status, const char *syscall, const cha
 
 /* Appends {address=, family=, port=} to the array on the top. */
 static void add_address(lua_State *L, lua_Integer at, const lw_Address *address) {
-  char host[INET6_ADDRSTRLEN];
-  int ipv6 = address->any.sa_family == AF_INET6;
-  if (uv_ip_name(&address->any, host, sizeof host) != 0) return;
   lua_createtable(L, 0, 3);
-  lua_pushstring(L, host);
+  lw_push_host(L, address);
   lua_setfield(L, -2, "address");
-  lua_pushstring(L, ipv6 ? "inet6" : "inet");
+  lua_pushstring(L, address->any.sa_family == AF_INET6 ? "inet6" : "inet");
   lua_setfield(L, -2, "family");
   lua_pushinteger(L, lw_port_of(address));
   lua_setfield(L, -2, "port");

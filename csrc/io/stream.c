@@ -100,6 +100,17 @@ int lw_stream_raise(lua_State *L, const lw_Stream *stream, int status, const cha
 
 /* ---- Lua-visible ---- */
 
+/* stream:abort(): closes at once: what is queued is not sent, and a TCP connection is reset. Never waits; twice is
+ * fine, also after close(). After TCP's ABORT (RFC 9293, 3.10.5). */
+static int stream_abort(lua_State *L) {
+  lw_Stream *stream = lw_io_self(L);
+  if (stream->handle.state != LW_IO_OPEN && stream->handle.state != LW_IO_ENDING) return 0;
+  if (is_tcp(stream))
+    setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+  lw_io_close(&stream->handle);
+  return 0;
+}
+
 /* stream:peername(): host (a numeric address), port of the other end; of a Unix socket its path, if it has one; also of
  * a closed stream, but for the path of a client. Nothing for other pipes and terminals. */
 static int stream_peername(lua_State *L) {
@@ -207,10 +218,9 @@ static int stream_tostring(lua_State *L) {
 
 void lw_open_stream(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg methods[] = {
-      {"close", lw_io_close_method},       {"is_closing", lw_io_is_closing},
-      {"peername", stream_peername},       {"sockname", stream_sockname},
-      {"set_nodelay", stream_set_nodelay}, {"set_keepalive", stream_set_keepalive},
-      {"statistics", stream_statistics},   {NULL, NULL},
+      {"close", lw_io_close_method},           {"is_closing", lw_io_is_closing},  {"abort", stream_abort},
+      {"peername", stream_peername},           {"sockname", stream_sockname},     {"set_nodelay", stream_set_nodelay},
+      {"set_keepalive", stream_set_keepalive}, {"statistics", stream_statistics}, {NULL, NULL},
   };
   static const luaL_Reg meta[] = {{"__close", stream_close_scope}, {"__tostring", stream_tostring}, {NULL, NULL}};
   lw_open_stream_read(loop);

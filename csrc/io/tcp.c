@@ -9,6 +9,7 @@
 #include "io/dns.h"
 #include "io/listener.h"
 #include "io/pipe.h"
+#include "io/udp.h"
 #include "io/unix.h"
 
 /* ---- connecting ---- */
@@ -177,6 +178,7 @@ int lw_open_net(lua_State *L, int loop_index, lw_Loop *loop) {
   lw_setfuncs(L, loop_index, funcs);
   lw_open_pipe(L, loop_index);
   lw_open_unix(L, loop_index);
+  lw_open_udp(L, loop_index, loop);
   lw_open_dns(L, loop_index);
   return 1;
 }

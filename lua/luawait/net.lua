@@ -145,6 +145,51 @@ function net.serve_unix(path, handler, opts)
   end, handler, opts)
 end
 
+local function check_port_option(opts, key, name)
+  local port = opts[key]
+  if port ~= nil and not (math.tointeger(port) and port >= 0 and port <= 65535) then
+    check.fail(1, name, ("option '%s': port from 0 to 65535 expected, got %s"):format(key, port))
+  end
+end
+
+local function check_udp_options(opts)
+  if opts.family and opts.family ~= "inet" and opts.family ~= "inet6" then
+    check.fail(1, "udp", ("option 'family': \"inet\" or \"inet6\" expected, got \"%s\""):format(opts.family))
+  end
+  if (opts.remote_host == nil) ~= (opts.remote_port == nil) then
+    check.fail(1, "udp", "options 'remote_host' and 'remote_port' go together")
+  end
+end
+
+--- net.udp(opts?): a DatagramSocket. opts.host and opts.port: what it is bound to (a port alone: on all interfaces; an
+-- address alone: any free port; without either the system chooses when something is sent); opts.remote_host and
+-- opts.remote_port: what it is connected to: it sends there, and receives from there only. Names are looked up, the
+-- first address is taken. opts.family: "inet" or "inet6" (that of the addresses; "inet"); opts.broadcast: may send to
+-- broadcast addresses; opts.reuseaddr: several sockets may be bound to the port, as members of a multicast group are;
+-- opts.max_size: bytes, longer datagrams are an OSError of recv (65536: there are none). Waits only to look up names.
+-- Raises OSError.
+function net.udp(opts)
+  opts = check_options(opts, 1, "udp", {
+    host = "string", port = "number", remote_host = "string", remote_port = "number", family = "string",
+    broadcast = "boolean", reuseaddr = "boolean", max_size = "count",
+  })
+  check_port_option(opts, "port", "udp")
+  check_port_option(opts, "remote_port", "udp")
+  check_udp_options(opts)
+  local family = opts.family
+  local function look_up(host)
+    local entry = core.net.resolve(host, 0, {family = family})[1]
+    family = entry.family
+    return entry.address
+  end
+  local address, peer = opts.host and look_up(opts.host), opts.remote_host and look_up(opts.remote_host)
+  if opts.port and not address then address = family == "inet6" and "::" or "0.0.0.0" end
+  return core.net.udp {
+    ipv6 = family == "inet6", address = address, port = opts.port or 0, peer = peer, peer_port = opts.remote_port,
+    broadcast = opts.broadcast, reuseaddr = opts.reuseaddr, max_size = opts.max_size,
+  }
+end
+
 --- net.resolve(host, service?, opts?) and net.reverse(address): see io/dns.c.
 net.resolve, net.reverse = core.net.resolve, core.net.reverse
 
