@@ -44,13 +44,15 @@ local function watch(self, name)
   end)
 end
 
+--- It becomes a Listener last: then it is finalized before its parts when the state is closed.
 local function new_listener(names)
   local queue = core.Queue()
-  local self = setmetatable({queue = queue, wait = (queue:iter()), pending = {}, watches = {}}, Listener)
+  local self = {queue = queue, wait = (queue:iter()), pending = {}, watches = {}}
+  local _ <close> = setmetatable({}, {__close = function(_, err) if err then Listener.close(self) end end})
   for _, name in ipairs(names) do
     self.watches[name] = self.watches[name] or watch(self, name)
   end
-  return self
+  return setmetatable(self, Listener)
 end
 
 --- The next signal; nil when the listener is closed.

@@ -203,11 +203,12 @@ describe("process.run", function()
   end)
 
   it("is killed with its whole group", function()
+    local sleep = ("sleep 31.%07d"):format(system.pid) -- no other's
     run(function()
       local task = async.create_task(function()
-        process.shell("sleep 31.25 & sleep 31.25 & wait", { group = true })
+        process.shell(("%s & %s & wait"):format(sleep, sleep), { group = true })
       end)
-      local function sleepers() return system.output("ps -eo args | grep -c '^sleep 31[.]25' || true") end
+      local function sleepers() return system.output(("ps -eo args | grep -cx '%s' || true"):format(sleep)) end
       wait_until(function() return sleepers() == "2" end)
       task:cancel()
       async.wait({ task })

@@ -173,6 +173,20 @@ describe("signal.listen", function()
     end)
   end)
 
+  it("may still be open when the state is closed, after the run or in it", function()
+    for _, last in ipairs({ "", "os.exit(0, true)" }) do
+      assert.equal("", child_output(prelude .. [[
+        warn("@on")
+        left = {}
+        async.run(function()
+          left[1] = signal.listen("SIGUSR1")
+          left[2] = signal.listen("SIGUSR1", "SIGUSR2")
+          left[2]:close()
+          left[3] = signal.handle("SIGUSR1", print)
+          ]] .. last .. " end)"))
+    end
+  end)
+
   it("is closed by a for loop that is left, and by the collector", function()
     if not is_linux then return pending("needs /proc") end
     run(function()

@@ -24,7 +24,10 @@ if pid == 0:
     for fd in range(3):
         os.dup2(slave, fd)
     os.closerange(3, 256)
-    os.execvp(command[0], command)
+    try:
+        os.execvp(command[0], command)
+    finally:
+        os._exit(127)
 
 output, seen, status = b"", 0, None
 
@@ -43,9 +46,10 @@ def pump():
 def wait_for(condition, what):
     deadline = time.monotonic() + 30
     while not condition():
-        if time.monotonic() > deadline:
+        if status is not None or time.monotonic() > deadline:
             print("waited in vain for %s; so far: %r" % (what, output))
-            os.kill(pid, signal.SIGKILL)
+            if status is None:
+                os.kill(pid, signal.SIGKILL)
             sys.exit(1)
         pump()
 
