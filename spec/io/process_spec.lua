@@ -528,6 +528,7 @@ describe("Processes", function()
     helpers.write_file(script, [[
       local async, process = require "luawait", require "luawait.process"
       local system = require "spec.support.system"
+      if not system.in_mask("SigIgn", 17) then return print("not ignored") end
       async.run(function()
         print(process.run({ "false" }).status, system.in_mask("SigIgn", 17))
         print(pcall(process.run, { "no-such-program" }))
@@ -536,6 +537,7 @@ describe("Processes", function()
     local start = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
       .. "os.execvp(sys.argv[1], sys.argv[1:])"
     local output = system.output(("python3 -c '%s' '%s' '%s'"):format(start, os.getenv("LUA") or "lua5.4", script))
+    if output == "not ignored" then return pending("the interpreter is a shell script, which sets it back") end
     assert.matches("^1\ttrue\nfalse\tOSError: spawn no%-such%-program.*\ntrue$", output)
   end)
 
