@@ -71,6 +71,14 @@ end
 --- A <close> variable, and a for loop that is left, close it; so does the collector.
 Listener.__close, Listener.__gc = Listener.close, Listener.close
 
+function Listener:__tostring()
+  local names = {}
+  for name in pairs(self.watches) do names[#names + 1] = name end
+  table.sort(names)
+  local closed = self.watches[names[1]]:is_closing()
+  return ("<Listener %s %s>"):format(table.concat(names, " "), closed and "closed" or "open")
+end
+
 --- signal.listen(name...): an iterator of the names of the signals that come, from now on. Each step waits until one
 -- of them has come since the last step; one that came several times meanwhile is given once. Until it is closed the
 -- signals do nothing else. Raises OSError. A cancelled step loses no signal. After trio's open_signal_receiver.
@@ -97,6 +105,10 @@ end
 
 Handler.__close = Handler.close
 
+function Handler:__tostring()
+  return ("<Handler %s %s>"):format(self.name, self.watch:is_closing() and "closed" or "open")
+end
+
 local function call(self, fn, name)
   if not self.watch:is_closing() then return fn(name) end
 end
@@ -107,7 +119,7 @@ end
 function signal.handle(name, fn)
   check_names("handle", name)
   check.callable(fn, 2, "handle")
-  local self = setmetatable({}, Handler)
+  local self = setmetatable({name = name}, Handler)
   self.watch = core.signal.watch(core.signal.number(name), function() core.call_soon(call, self, fn, name) end)
   return self
 end
