@@ -88,6 +88,7 @@ describe("process.run", function()
     run(function()
       local result = process.shell("echo before; kill -TERM $$")
       assert.same({ signal = "SIGTERM", stdout = "before\n", stderr = "" }, result)
+      if is_linux then assert.equal("signal 40", process.shell("kill -40 $$").signal) end -- which has no name
     end)
   end)
 
