@@ -154,6 +154,23 @@ function W.event()
   assert(woken == n, "not all were woken")
 end
 
+function W.files()
+  local fs = require "luawait.fs"
+  local n, sum, jobs = measure.FILES, 0, {}
+  local folder, remove = measure.files()
+  local stop = measure.start(clock)
+  for i = 1, n do
+    jobs[i] = async.create_task(function()
+      local size = #fs.read_file(("%s/%d"):format(folder, i))
+      sum = sum + size
+    end)
+  end
+  async.gather(jobs)
+  stop(n)
+  remove()
+  assert(sum == n * measure.FILE_SIZE, "wrong files")
+end
+
 function W.processes()
   local process = require "luawait.process"
   local n, slots, good = measure.PROCESSES, async.Semaphore(measure.PROCESSES_AT_ONCE), 0

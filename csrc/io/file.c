@@ -15,7 +15,7 @@
 /* What is under way keeps the descriptor, until it is done. */
 static void file_leave(lw_IoHandle *handle) {
   lw_File *file = (lw_File *)handle;
-  lw_FileJob *current = (lw_FileJob *)lw_lane_close(&file->lane, UV_ECANCELED);
+  lw_FileJob *current = (lw_FileJob *)lw_lane_close(&file->lane);
   lw_buffer_free(&file->in, NULL);
   if (current != NULL) {
     current->file = NULL;
@@ -167,7 +167,7 @@ static int fs_open(lua_State *L) {
   size_t length;
   const char *path = lw_check_path(L, 1, &length);
   const char *mode = lua_isnoneornil(L, 2) ? "r" : lw_check_string(L, 2, NULL);
-  int flags = open_flags(mode), permissions = (int)lw_integer_option(L, 3, "mode", 07777, 0666);
+  int flags = open_flags(mode), permissions = (int)lw_integer_option(L, 3, "mode", 0, 07777, 0666);
   lw_Task *task;
   lw_FileJob *job;
   if (flags == -1) lw_argerror(L, 2, lua_pushfstring(L, "invalid mode '%s'", mode));
@@ -372,10 +372,13 @@ static int close_in_turn(lua_State *L, lw_File *file) {
 }
 
 /* file:close(): closes it for the program at once, then waits for what others have begun, and for the system's close.
- * Raises OSError: it is closed then, too. A cancelled one goes on. */
+ * Raises OSError: it is closed then, too. A cancelled one goes on. Outside a task nothing is waited for. */
 static int file_close(lua_State *L) {
   lw_File *file = lw_io_self(L);
-  return file->handle.state == LW_IO_OPEN ? close_in_turn(L, file) : 0;
+  if (file->handle.state != LW_IO_OPEN) return 0;
+  if (file->handle.loop->current != NULL) return close_in_turn(L, file);
+  lw_io_close(&file->handle);
+  return 0;
 }
 
 /* Leaving a scope well closes as close() does; leaving it with an error, or where no wait is possible, at once. */

@@ -32,13 +32,14 @@ const char *lw_check_path(lua_State *L, int arg, size_t *length) {
   return path;
 }
 
-lua_Integer lw_integer_option(lua_State *L, int arg, const char *key, lua_Integer most, lua_Integer otherwise) {
+lua_Integer lw_integer_option(lua_State *L, int arg, const char *key, lua_Integer least, lua_Integer most,
+                              lua_Integer otherwise) {
   lua_Integer value = otherwise;
   int is_integer = 1;
   if (lw_option(L, arg, key, LUA_TNUMBER) != LUA_TNIL) {
     value = lua_tointegerx(L, -1, &is_integer);
-    if (!is_integer || value < 0 || value > most)
-      lw_argerror(L, arg, lua_pushfstring(L, "option '%s': integer from 0 to %I expected", key, most));
+    if (!is_integer || value < least || value > most)
+      lw_argerror(L, arg, lua_pushfstring(L, "option '%s': integer from %I to %I expected", key, least, most));
   }
   lua_pop(L, 1);
   return value;
@@ -283,7 +284,7 @@ static void mkdir_work(lw_Job *job) {
 
 static int fs_mkdir(lua_State *L) {
   static const lw_JobClass cls = {"mkdir", mkdir_work, no_results, path_release, NULL, NULL, 0};
-  int mode = (int)lw_integer_option(L, 2, "mode", 07777, 0777);
+  int mode = (int)lw_integer_option(L, 2, "mode", 0, 07777, 0777);
   int flags = (lw_boolean_option(L, 2, "parents") ? PARENTS : 0) | (lw_boolean_option(L, 2, "exist_ok") ? EXIST_OK : 0);
   PathJob *job = new_job(L, &cls, 0);
   job->mode = mode;

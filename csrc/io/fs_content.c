@@ -215,7 +215,7 @@ static int fs_write_file(lua_State *L) {
   size_t n, length;
   const char *path = lw_check_path(L, 1, &n), *data = lw_check_string(L, 2, &length), *slash = strrchr(path, '/');
   int append = lw_boolean_option(L, 3, "append"), whole = lw_boolean_option(L, 3, "atomic");
-  int mode = (int)lw_integer_option(L, 3, "mode", 07777, -1);
+  int mode = (int)lw_integer_option(L, 3, "mode", 0, 07777, -1);
   WriteJob *job;
   lw_Task *task;
   if (append && whole) lw_argerror(L, 3, "options 'append' and 'atomic' exclude each other");

@@ -91,7 +91,7 @@ static int fs_watch(lua_State *L) {
   lw_Loop *loop = lw_running_loop(L);
   size_t n;
   const char *path = lw_check_path(L, 1, &n);
-  unsigned most = (unsigned)lw_integer_option(L, 2, "limit", MOST_OF_ALL, MOST);
+  unsigned most = (unsigned)lw_integer_option(L, 2, "limit", 1, MOST_OF_ALL, MOST);
   Watch *watch = lw_io_new(L, loop, &watch_class, sizeof *watch + n + 1, 0);
   int err;
   memcpy(watch->path, path, n + 1);

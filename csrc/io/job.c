@@ -70,7 +70,7 @@ static void advance(lw_Lane *lane) {
   }
 }
 
-lw_Job *lw_lane_close(lw_Lane *lane, int status) {
+lw_Job *lw_lane_close(lw_Lane *lane) {
   lw_Job *current = lane->current;
   lw_Link *link;
   if (current != NULL) current->lane = NULL;
@@ -78,7 +78,7 @@ lw_Job *lw_lane_close(lw_Lane *lane, int status) {
   while ((link = lw_list_pop(&lane->waiting)) != NULL) {
     lw_Job *job = LW_CONTAINER(link, lw_Job, link);
     job->lane = NULL;
-    job->status = status;
+    job->status = UV_ECANCELED;
     done(job);
   }
   return current;
@@ -116,7 +116,12 @@ static int job_gc(lua_State *L) {
 
 /* ---- waiting ---- */
 
+/* (A job that uv_cancel has stopped has nobody who waits.) */
 static void push_error(lua_State *L, const lw_Job *job) {
+  if (job->status == UV_ECANCELED) {
+    lw_error_push(L, LW_RUNTIME_ERROR, "file is closed");
+    return;
+  }
   lw_error_push_os(L, job->status, job->call != NULL ? job->call : job->cls->what, "path", job->path);
   if (job->path2 != NULL) {
     lua_pushstring(L, job->path2);

@@ -72,9 +72,9 @@ int lw_job_called(lw_Job *job, const char *call, int result);
 /* For `work`: does nobody wait for it any more? */
 static inline int lw_job_abandoned(lw_Job *job) { return atomic_load_explicit(&job->abandoned, memory_order_relaxed); }
 
-/* What the lane belongs to is going: the jobs that wait in it fail with `status`, the current one (returned, or NULL)
- * belongs to no lane any more. */
-lw_Job *lw_lane_close(lw_Lane *lane, int status);
+/* The file that the lane belongs to is going: the jobs that wait in it fail with RuntimeError, the current one
+ * (returned, or NULL) belongs to no lane any more. */
+lw_Job *lw_lane_close(lw_Lane *lane);
 
 void lw_open_job(lua_State *L, int loop_index);
 

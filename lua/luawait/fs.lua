@@ -24,22 +24,22 @@ end
 
 fs.walk, fs.glob = walk, glob
 
-local function template(prefix, name)
-  if prefix == nil then return core.fs.tmpdir() .. "/lua-XXXXXX" end
-  check.path(prefix, 1, name)
-  return prefix .. "XXXXXX"
+local function template(prefix)
+  return (prefix or core.fs.tmpdir() .. "/lua-") .. "XXXXXX"
 end
 
 --- fs.mkdtemp(prefix?): makes a directory whose name is the prefix (default: "lua-" in the system's directory for
 -- temporary files) and six characters that make it a new one, for this user alone. Returns its path. Waits. Raises
 -- OSError. A cancelled one may have made it.
 function fs.mkdtemp(prefix)
-  return core.fs.mkdtemp(template(prefix, "mkdtemp"))
+  if prefix ~= nil then check.path(prefix, 1, "mkdtemp") end
+  return core.fs.mkdtemp(template(prefix))
 end
 
 --- fs.mkstemp(prefix?): the same for a file, which is open to be read and written. Returns the File, and its path.
 function fs.mkstemp(prefix)
-  return core.fs.mkstemp(template(prefix, "mkstemp"))
+  if prefix ~= nil then check.path(prefix, 1, "mkstemp") end
+  return core.fs.mkstemp(template(prefix))
 end
 
 --- file:lines(...): iterates over what file:read(...) returns, until that is nil.

@@ -38,6 +38,14 @@ ann 1, ann 2, ann 3
 bob 1, bob 2, bob 3
 eve 1, eve 2, eve 3
 ]],
+  ["log_follower.lua"] = [[
+request 1
+request 2
+request 3
+half a line, and the other half
+a new log
+the end
+]],
   ["gather_failures.lua"] = [[
 false	ValueError: b went wrong
 1	ok	a is fine

@@ -33,6 +33,14 @@ local function net_objects(check)
   check("luawait.net.DatagramSocket", net.udp())
 end
 
+local function fs_objects(check)
+  local fs = require "luawait.fs"
+  local file <close> = fs.open("README.md")
+  local watch <close> = fs.watch("README.md")
+  check("luawait.fs.File", file)
+  check("luawait.fs.Watch", watch)
+end
+
 local function process_objects(check)
   local child <close> = require("luawait.process").spawn({ "true" })
   check("luawait.process.Process", child, { "argv", "pid", "stderr", "stdin", "stdout" })
@@ -51,6 +59,7 @@ public.modules = {
   { name = "luawait.std" },
   { name = "luawait.testing" },
   { name = "luawait.net", objects = net_objects },
+  { name = "luawait.fs", objects = fs_objects },
   { name = "luawait.process", objects = process_objects },
   { name = "luawait.signal", objects = signal_objects },
   { name = "luawait.tty" },
