@@ -137,7 +137,7 @@ LUAWAIT_API int luawait_run(lua_State *L);
 /* One turn: runs what is ready, polls for I/O and deadlines, runs what these have made ready. The poll waits only if
  * nothing is ready, and for at most `timeout` seconds (below 0: as long as it takes). With a `budget` (seconds; 0:
  * none) turns go on while something is ready and the budget lasts; no step is begun when it is over, a step under way
- * is not cut short. Returns as luawait_run; without a budget one turn runs tasks for about 2 ms. */
+ * is not cut short. Returns as luawait_run; without a budget one turn runs tasks for a few ms. */
 LUAWAIT_API int luawait_step(lua_State *L, double timeout, double budget);
 
 /* How long poll(2) may wait for luawait_backend_fd until luawait_step should be called: milliseconds, 0: it is due,

@@ -196,11 +196,6 @@ void lw_report_error(lua_State *L, lw_Loop *loop, const char *message) {
 
 /* ---- deadlines ---- */
 
-int lw_timer_start(lw_Loop *loop, lw_Timed *timed, uint64_t deadline) {
-  lw_timer_stop(loop, timed);
-  return lw_heap_push(&loop->timers, deadline, &timed->timer);
-}
-
 void lw_timer_stop(lw_Loop *loop, lw_Timed *timed) {
   if (lw_heap_contains(&timed->timer)) lw_heap_remove(&loop->timers, &timed->timer);
 }
@@ -230,6 +225,14 @@ static void arm(lw_Loop *loop) {
   if (due == loop->armed) return;
   loop->armed = due;
   uv_timer_start(&loop->timer, on_timer, due > uv_now(loop->uv) ? due - uv_now(loop->uv) : 0, 0);
+}
+
+int lw_timer_start(lw_Loop *loop, lw_Timed *timed, uint64_t deadline) {
+  int err;
+  lw_timer_stop(loop, timed);
+  err = lw_heap_push(&loop->timers, deadline, &timed->timer);
+  if (LW_UNLIKELY(!loop->draining && loop->open)) arm(loop); /* a program's own call, between two turns */
+  return err;
 }
 
 /* ---- the ready queue ---- */

@@ -141,6 +141,7 @@ struct lw_Loop {
   int stop;                     /* lw_Stop: why uv_run shall end, or 0 */
   int interrupts;               /* SIGINTs that the loop has seen in this run */
   _Atomic(int) sigints;         /* and that the monitor has */
+  int stopping;                 /* a limit was exceeded, and the step has to end: see embed/limits.c */
   int debug;                    /* opts.debug */
   int quiet;                    /* closing for nobody: a Runner was dropped open */
   double slow_callback;         /* seconds */

@@ -70,7 +70,7 @@ enum { TASK = LW_ANCHORS + 1 }; /* where a step has the task in loop->L's frame,
 
 /* One of those that are awaited together has ended. */
 static int is_last(lw_Loop *loop) {
-  return loop->last_ending == LW_ALL_TASKS ? loop->unfinished == 0 : --loop->ending == 0;
+  return loop->last_ending == LW_ALL_TASKS ? loop->unfinished == 0 && loop->stop == 0 : --loop->ending == 0;
 }
 
 /* The task, which is on the stack, has ended and is let go by the loop; `anchors` is where the table of anchors is. */

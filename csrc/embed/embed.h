@@ -8,12 +8,11 @@
 typedef struct lw_Meter {
   unsigned long instructions; /* the limits; 0: none */
   size_t memory;
-  int hooked;    /* the hook and setmetatable have been replaced */
+  int guarded;   /* lw_guard was called */
   int closing;   /* the program closes the loop: scripts run outside of its turns */
   uint32_t step; /* the loop's count when `used` was 0 */
   unsigned long used;
   const lua_State *last; /* that the hook ran in */
-  int stopping;          /* the limit that this step has exceeded: lw_Ref of its error, or 0 */
   lua_Alloc alloc;       /* the program's, which ours stands in for; NULL: ours is not installed */
   void *alloc_ud;
   size_t bytes;  /* in use */
@@ -57,6 +56,9 @@ void lw_close_port(lw_Embed *embed);
 /* Whether the error at `index` is that of a limit; the limits go with the loop. */
 int lw_is_stop(lua_State *L, const lw_Embed *embed, int index);
 void lw_end_limits(lw_Embed *embed);
+
+/* Replaces functions of the script's through which code could run without a hook. */
+void lw_guard(lua_State *L);
 
 /* The class of `inbox`. */
 void lw_open_port(lw_Loop *loop);

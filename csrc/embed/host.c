@@ -137,6 +137,7 @@ static void turn_once(lw_Embed *embed, double timeout) {
   }
   loop->turning = 1;
   uv_run(loop->uv, timeout == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+  if (timeout != 0 && loop->stop == 0) lw_loop_turn(loop); /* deadlines that ended the poll come last in uv_run */
   loop->turning = 0;
   if (timeout > 0) uv_timer_stop(&embed->timer);
 }

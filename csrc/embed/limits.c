@@ -1,13 +1,13 @@
 #include <lauxlib.h>
-#include <string.h>
 
 #include "base/error.h"
+#include "core/task.h"
 #include "embed/embed.h"
 
 enum {
   COUNT = 1000, /* instructions between two calls of the hook */
   SWITCH = 100, /* what going on in another coroutine counts, which has its own count: so that none is for nothing */
-  OF_INSTRUCTIONS = 1, /* lw_Meter.stopping */
+  OF_INSTRUCTIONS = 1, /* lw_Loop.stopping */
   OF_MEMORY = 2,
   MASK = LUA_MASKCOUNT | LUA_MASKCALL
 };
@@ -18,24 +18,32 @@ static int is_metering(const lw_Embed *embed) { return embed->loop->draining || 
 
 static void hook(lua_State *L, lua_Debug *ar);
 
-/* Raises, unless in a C function that was called: it may be a message handler. Every instruction raises from now on. */
+static void stop_at_once(lua_State *L) {
+  if (lua_gethookcount(L) != 1) lua_sethook(L, hook, MASK, 1);
+}
+
+/* Every instruction raises from now on, in this coroutine and in the task's own; so the task ends. C functions may
+ * still be called: that of a lock's <close>, say. Coroutines between the two may go on for as long as their own count
+ * lets them, without being able to wait (lw_check_waiter) or to call functions written in Lua. */
 static void stop(lua_State *L, lua_Debug *ar, const lw_Embed *embed) {
   if (ar->event != LUA_HOOKCOUNT) {
     lua_getinfo(L, "S", ar);
     if (*ar->what == 'C') return;
   }
-  if (lua_gethookcount(L) != 1) lua_sethook(L, hook, MASK, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, embed->errors[embed->meter.stopping - 1]);
+  stop_at_once(L);
+  if (embed->loop->current != NULL) stop_at_once(embed->loop->current->co);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, embed->errors[embed->loop->stopping - 1]);
   lua_error(L);
 }
 
-static void count(lua_State *L, const lua_Debug *ar, lw_Meter *meter) {
+static void count(lua_State *L, const lua_Debug *ar, lw_Embed *embed) {
+  lw_Meter *meter = &embed->meter;
   if (ar->event == LUA_HOOKCOUNT)
     meter->used += (unsigned long)lua_gethookcount(L);
   else
     meter->used += L != meter->last ? SWITCH : 1;
   meter->last = L;
-  if (meter->instructions > 0 && meter->used > meter->instructions) meter->stopping = OF_INSTRUCTIONS;
+  if (meter->instructions > 0 && meter->used > meter->instructions) embed->loop->stopping = OF_INSTRUCTIONS;
 }
 
 /* In each coroutine: what it has used, and whether it has to end. */
@@ -47,10 +55,10 @@ static void hook(lua_State *L, lua_Debug *ar) {
   if (step != meter->step) {
     meter->step = step;
     meter->used = 0;
-    meter->stopping = 0;
+    embed->loop->stopping = 0;
   }
-  if (meter->stopping == 0) count(L, ar, meter);
-  if (meter->stopping != 0)
+  if (embed->loop->stopping == 0) count(L, ar, embed);
+  if (embed->loop->stopping != 0)
     stop(L, ar, embed);
   else if (lua_gethookcount(L) == 1)
     lua_sethook(L, hook, MASK, COUNT); /* a step was stopped in here, and somebody has use for it still */
@@ -62,7 +70,7 @@ static void hook(lua_State *L, lua_Debug *ar) {
 static void *refuse(lw_Embed *embed, void *block, size_t size) {
   lw_Meter *meter = &embed->meter;
   if (meter->refused_size == size && meter->refused == block && is_metering(embed)) {
-    meter->stopping = OF_MEMORY;
+    embed->loop->stopping = OF_MEMORY;
     meter->step = atomic_load_explicit(&embed->loop->steps, memory_order_relaxed);
   }
   meter->refused = block;
@@ -95,30 +103,6 @@ static void meter_memory(lua_State *L, lw_Embed *embed) {
 
 /* ---- setting ---- */
 
-/* setmetatable, in whose place this stands, is the upvalue. */
-static int set_metatable(lua_State *L) {
-  if (lua_type(L, 2) == LUA_TTABLE) {
-    lua_pushliteral(L, "__gc");
-    if (lua_rawget(L, 2) != LUA_TNIL) return luaL_error(L, "finalizers (__gc) are not allowed");
-    lua_pop(L, 1);
-  }
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  return lua_gettop(L);
-}
-
-static void refuse_finalizers(lua_State *L) {
-  lua_pushglobaltable(L);
-  lua_pushliteral(L, "setmetatable");
-  if (lua_rawget(L, -2) == LUA_TFUNCTION) {
-    lua_pushcclosure(L, set_metatable, 1);
-    lua_pushliteral(L, "setmetatable");
-    lua_insert(L, -2);
-    lua_rawset(L, -3);
-  }
-}
-
 static void make_error(lua_State *L, lw_Embed *embed, int which, const char *what, size_t limit) {
   lw_error_push(L, LW_RUNTIME_ERROR, "%s limit exceeded (%I)", what, (LUAI_UACINT)limit);
   if (embed->errors[which - 1] == 0)
@@ -137,8 +121,8 @@ static int set_limits(lua_State *L) {
   lw_Meter *meter = &s->embed->meter;
   make_error(L, s->embed, OF_INSTRUCTIONS, "instruction", s->limits->instructions);
   make_error(L, s->embed, OF_MEMORY, "memory", s->limits->memory);
-  if (!meter->hooked) refuse_finalizers(L);
-  meter->hooked = 1;
+  if (!meter->guarded) lw_guard(L);
+  meter->guarded = 1;
   return 0;
 }
 
@@ -176,70 +160,4 @@ void lw_end_limits(lw_Embed *embed) {
   meter->alloc = NULL;
   meter->instructions = 0;
   meter->memory = 0;
-}
-
-/* ---- reports ---- */
-
-typedef struct Reporter {
-  luawait_ReportFn fn;
-  void *ud;
-} Reporter;
-
-/* Pushes what can be said of the error at `index` without running code of scripts. */
-static void push_error_text(lua_State *L, int index) {
-  if (lua_type(L, index) == LUA_TTABLE && lua_getmetatable(L, index)) {
-    lua_pushliteral(L, "name");
-    lua_rawget(L, -2);
-    lua_pushliteral(L, "message");
-    lua_rawget(L, index);
-    if (lua_type(L, -2) == LUA_TSTRING && lua_type(L, -1) == LUA_TSTRING) {
-      lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
-      return;
-    }
-  }
-  if (lua_isstring(L, index))
-    lua_pushvalue(L, index);
-  else
-    lua_pushfstring(L, "(a %s)", luaL_typename(L, index));
-}
-
-static void add_line(lua_State *L, const char *key) {
-  lua_pushstring(L, key);
-  if (lua_rawget(L, 1) != LUA_TNIL) {
-    push_error_text(L, lua_gettop(L));
-    lua_pushfstring(L, "%s\n  %s", lua_tostring(L, 2), lua_tostring(L, -1));
-    lua_replace(L, 2);
-  }
-  lua_settop(L, 2);
-}
-
-static int report(lua_State *L) {
-  const Reporter *reporter = lua_touserdata(L, lua_upvalueindex(1));
-  lua_settop(L, 1);
-  lua_pushliteral(L, "message");
-  if (lua_rawget(L, 1) != LUA_TSTRING) lua_pushliteral(L, "?");
-  lua_settop(L, 2);
-  add_line(L, "error");
-  add_line(L, "traceback");
-  add_line(L, "created_at");
-  reporter->fn(L, lua_tostring(L, 2), reporter->ud);
-  return 0;
-}
-
-static int set_reporter(lua_State *L) {
-  const Reporter *given = lua_touserdata(L, 1);
-  lw_Loop *loop = lw_loop_of(L);
-  if (given->fn != NULL) {
-    *(Reporter *)lua_newuserdatauv(L, sizeof *given, 0) = *given;
-    lua_pushcclosure(L, report, 1);
-  } else {
-    lua_pushnil(L);
-  }
-  lw_set_ref(L, loop, LW_REF_DEFAULT_HANDLER);
-  return 0;
-}
-
-int luawait_on_report(lua_State *L, luawait_ReportFn fn, void *ud) {
-  Reporter reporter = {fn, ud};
-  return lw_embed_of(L) != NULL ? lw_protect(L, set_reporter, &reporter, 0, 0) : LUAWAIT_INVALID;
 }
