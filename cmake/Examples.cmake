@@ -1,4 +1,4 @@
-# With LUAWAIT_EXAMPLES: the programs of examples/embed, and those that the specs of the C API run, in BUILD/embed.
+# With LUAWAIT_EXAMPLES: the programs of examples/embed, and what the specs of the C API run, in BUILD/embed.
 option(LUAWAIT_EXAMPLES "Build the programs of examples/embed" OFF)
 if(LUAWAIT_EXAMPLES)
   pkg_search_module(LUA54_LIB REQUIRED IMPORTED_TARGET lua5.4 lua-5.4 lua54 lua>=5.4)
@@ -14,4 +14,18 @@ if(LUAWAIT_EXAMPLES)
     set_target_properties(${name} PROPERTIES
       C_STANDARD 11 C_STANDARD_REQUIRED ON RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/embed")
   endforeach()
+
+  # A C module that is not linked with luawait.
+  add_library(api_module MODULE spec/support/api_module.c)
+  target_include_directories(api_module PRIVATE csrc "${LUA54_INCLUDE_DIR}")
+  target_link_libraries(api_module PRIVATE Threads::Threads)
+  luawait_sanitize(api_module)
+  set_target_properties(api_module PROPERTIES
+    C_STANDARD 11 PREFIX "" SUFFIX .so LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/embed")
+  if(APPLE)
+    target_link_options(api_module PRIVATE -undefined dynamic_lookup)
+  endif()
+
+  # For the spec that compiles the header as C++.
+  file(WRITE "${CMAKE_BINARY_DIR}/embed/lua_include" "${LUA54_INCLUDE_DIR}")
 endif()

@@ -13,8 +13,8 @@ int main(int argc, char **argv) {
   luaL_openlibs(L);
   luaL_requiref(L, "luawait", luaopen_luawait, 1);
   lua_pop(L, 1);
-  failed = luawait_open(L, NULL) != LUAWAIT_OK || luaL_loadfile(L, argv[1]) != LUA_OK ||
-           luawait_call(L, 0, 0) != LUAWAIT_OK;
+  failed =
+      luawait_open(L, NULL) != LUAWAIT_OK || luaL_loadfile(L, argv[1]) != LUA_OK || luawait_call(L, 0, 0) != LUAWAIT_OK;
   if (failed) fprintf(stderr, "%s\n", luaL_tolstring(L, -1, NULL));
   luawait_close(L);
   lua_close(L);

@@ -1,5 +1,5 @@
-/* For the programs that test the C API, embed_*.c: they use luawait.h alone. Run without arguments each lists its cases,
- * one a line; with the name of one it runs that, and returns 1 when something is wrong, which stderr tells. */
+/* For the programs that test the C API, embed_*.c: they use luawait.h alone. Run without arguments each lists its
+ * cases, one a line; with the name of one it runs that, and returns 1 when something is wrong, which stderr tells. */
 #ifndef EMBED_CHECK_H
 #define EMBED_CHECK_H
 

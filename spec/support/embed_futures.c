@@ -260,7 +260,8 @@ static void c_function_waits(void) {
   lua_register(L, "twice", twice);
   push_lua(L,
            "local a, b, c = async.gather(function() return twice(1) end, function() return select(2, twice(2)) end, "
-           "  function() local co = require 'luawait.std'.coroutine.wrap(function() return (twice(20)) end) return co() end) "
+           "  function() local co = require 'luawait.std'.coroutine.wrap(function() return (twice(20)) end) return "
+           "co() end) "
            "return a, b, c");
   CHECK_INT(luawait_call(L, 0, 3), LUAWAIT_OK);
   CHECK_TOP(L, "40");

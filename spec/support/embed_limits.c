@@ -76,7 +76,8 @@ static void instructions(void) {
       "local std = require 'luawait.std' local function forever() while true do end end "
       "std.coroutine.wrap(function() pcall(std.coroutine.wrap(forever)) async.sleep(0) escaped = 1 end)()",
       "pcall(coroutine.wrap(function() while true do end end)) async.sleep(0) escaped = 1",
-      "table.sort({3, 2, 1, 5, 4}, function(a, b) pcall(function() while true do end end) return a < b end) escaped = 1",
+      "table.sort({3, 2, 1, 5, 4}, function(a, b) pcall(function() while true do end end) return a < b end) escaped = "
+      "1",
       "local s = ('x'):rep(100) while true do pcall(string.gsub, s, '.', function() while true do end end) end",
       "async.set_exception_handler(function() while true do end end) async.call_soon(error, 'x') "
       "async.sleep(0) async.sleep(0) while true do end",
@@ -95,10 +96,12 @@ static void instructions(void) {
       "local function forever() while true do end end "
       "local t = {} for i = 1, 100 do t = setmetatable({}, {__close = forever, __index = t}) end "
       "local a <close>, b = t, 1 local c <close> = t forever()",
-      "local function f() local x <close> = setmetatable({}, {__close = function() escaped = 1 end}) while true do end end "
+      "local function f() local x <close> = setmetatable({}, {__close = function() escaped = 1 end}) while true do end "
+      "end "
       "while true do pcall(f) end",
       "local load = load while true do pcall(load, function() while true do end end) end",
-      "local t = setmetatable({}, {__tostring = function() while true do end end}) while true do pcall(tostring, t) end",
+      "local t = setmetatable({}, {__tostring = function() while true do end end}) while true do pcall(tostring, t) "
+      "end",
       "local function tail(n) return tail(n + 1) end tail(1)",
       "local t = async.create_task(function() while true do end end) async.await(t)",
   };
@@ -208,9 +211,9 @@ static void misuse(void) {
   end_state(L);
 }
 
-static const Case cases[] = {{"instructions", instructions},   {"callbacks", callbacks},
-                             {"within_limits", within_limits}, {"endless_cleanup", endless_cleanup},
-                             {"finalizers", finalizers},       {"memory", memory},
-                             {"memory_comes_back", memory_comes_back}, {"misuse", misuse}};
+static const Case cases[] = {
+    {"instructions", instructions},           {"callbacks", callbacks},   {"within_limits", within_limits},
+    {"endless_cleanup", endless_cleanup},     {"finalizers", finalizers}, {"memory", memory},
+    {"memory_comes_back", memory_comes_back}, {"misuse", misuse}};
 
 CASES_MAIN(cases)

@@ -27,7 +27,7 @@ static void spawn(lua_State *L, const char *source, End *end) {
   lua_pop(L, 1);
 }
 
-#define CHECK_END(end, expected_status, expected_n, expected_text) \
+#define CHECK_END(end, expected_status, expected_n, expected_text)                                      \
   (CHECK_INT((end).calls, 1), CHECK_INT((end).status, expected_status), CHECK_INT((end).n, expected_n), \
    CHECK(strstr((end).text, expected_text) != NULL))
 
@@ -424,7 +424,8 @@ static void error_in_done(void) {
 static void shutdown_waits(void) {
   lua_State *L = new_open_state();
   End ends[2] = {{0}};
-  spawn(L, "local _ <close> = setmetatable({}, {__close = function() async.sleep(0.02) cleaned = 1 end}) async.sleep(100)",
+  spawn(L,
+        "local _ <close> = setmetatable({}, {__close = function() async.sleep(0.02) cleaned = 1 end}) async.sleep(100)",
         &ends[0]);
   spawn(L, "return 'never run'", &ends[1]);
   CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
