@@ -13,6 +13,7 @@
 #include "core/runner.h"
 #include "core/scope.h"
 #include "core/task.h"
+#include "core/testing.h"
 #include "core/timers.h"
 #include "embed/embed.h"
 #include "io/tcp.h"
@@ -22,6 +23,8 @@
 /* The registry holds the module's table under the address of this: a Lua state has one loop, and its classes are made
  * once, also when package.loaded was cleared in between. */
 static const char MODULE = 0;
+
+enum { CALL_FAULTS = 1 };
 
 int luaopen_luawait_core(lua_State *L) {
   static void (*const openers[])(lua_State *, int, lw_Loop *) = {
@@ -35,6 +38,7 @@ int luaopen_luawait_core(lua_State *L) {
   lua_settop(L, 0);
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &MODULE) == LUA_TTABLE) return 1;
   lua_settop(L, 0);
+  lw_open_call_faults(L);
   loop = lw_open_loop(L);
   loop_index = lua_gettop(L);
   lw_open_park(loop);
@@ -48,6 +52,9 @@ int luaopen_luawait_core(lua_State *L) {
   lua_setfield(L, -2, "errors");
   lw_open_net(L, loop_index, loop);
   lua_setfield(L, -2, "net");
+  lw_open_testing(L, loop_index, loop);
+  lua_pushvalue(L, CALL_FAULTS);
+  lua_setfield(L, -2, "call_faults");
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &MODULE);
   return 1;

@@ -14,7 +14,7 @@ unset LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 
 group=${1:-test}
 demo="compiler cmake pkg-config lua lua-headers libuv"
-test="busted luacheck luarocks nginx python3 c++"
+test="busted luacheck luarocks nginx python3 curl socat c++"
 case $group in
   demo) wanted=$demo ;;
   test) wanted="$demo $test" ;;

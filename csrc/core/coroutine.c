@@ -132,7 +132,7 @@ void lw_describe_await(lua_State *L, lw_Loop *loop, void *on) {
     lw_task_push_description(L, loop, -1, on);
     lua_remove(L, -2);
   } else {
-    lua_pushliteral(L, "a future");
+    lua_pushstring(L, lw_future_name(future));
   }
 }
 
@@ -244,7 +244,7 @@ static int coroutine_gc(lua_State *L) {
   return 0;
 }
 
-/* not_awaitable(x): why it cannot be awaited, or nil. This and the next two are for the functions written in Lua. */
+/* not_awaitable(x): why it cannot be awaited, or nil. This and the next three are for the functions written in Lua. */
 static int not_awaitable(lua_State *L) {
   if (lw_not_awaitable(L, lw_loop(L), 1) == NULL) lua_pushnil(L);
   return 1;
@@ -253,6 +253,19 @@ static int not_awaitable(lua_State *L) {
 /* is_future(x): is it a Task or a Future? */
 static int is_future(lua_State *L) {
   lua_pushboolean(L, lw_to_future(L, lw_loop(L), 1) != NULL);
+  return 1;
+}
+
+/* from_callback(fn): for async.from_callback, a Future described as waiting for a callback of fn. RuntimeError where no
+ * wait is possible. */
+static int from_callback(lua_State *L) {
+  lw_Loop *loop = lw_loop(L);
+  lw_waiter(L, loop);
+  lua_settop(L, 1);
+  lua_pushvalue(L, 1);
+  if (!lua_iscfunction(L, 1) || !lw_push_global_name(L)) lw_push_known_name(L, loop, 1);
+  lua_pushfstring(L, "a callback of %s", lua_tostring(L, -1));
+  lw_future_new_named(L, loop, lua_tostring(L, -1));
   return 1;
 }
 
@@ -274,9 +287,13 @@ void lw_open_coroutine(lua_State *L, int loop_index, lw_Loop *loop) {
   static const lw_WaitClass await_class = {await_resumed, await_cancel, NULL, lw_describe_await, await_undo, NULL};
   static const luaL_Reg unused[] = {{"__tostring", coroutine_tostring}, {"__gc", coroutine_gc}, {NULL, NULL}};
   static const luaL_Reg used[] = {{"__tostring", coroutine_tostring}, {NULL, NULL}};
-  static const luaL_Reg funcs[] = {
-      {"async", new_async},     {"define_await", define_await}, {"not_awaitable", not_awaitable},
-      {"is_future", is_future}, {"discard", discard},           {NULL, NULL}};
+  static const luaL_Reg funcs[] = {{"async", new_async},
+                                   {"define_await", define_await},
+                                   {"not_awaitable", not_awaitable},
+                                   {"is_future", is_future},
+                                   {"discard", discard},
+                                   {"from_callback", from_callback},
+                                   {NULL, NULL}};
   loop->waits[LW_WAIT_AWAIT] = &await_class;
   lw_class(L, loop_index, "Coroutine", NULL, unused);
   lw_set_metatable_ref(L, loop, LW_REF_COROUTINE);

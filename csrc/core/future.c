@@ -1,6 +1,7 @@
 #include "core/future.h"
 
 #include <lauxlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "core/cancel.h"
@@ -8,6 +9,7 @@
 #include "core/handle.h"
 #include "core/park.h"
 #include "core/task.h"
+#include "core/testing.h"
 
 enum { VALUE = 1, RESULTS = LW_ONE | LW_PACKED };
 
@@ -22,12 +24,31 @@ lw_Future *lw_to_future(lua_State *L, const lw_Loop *loop, int index) {
   return metatable == loop->metatables[LW_REF_TASK] || metatable == loop->metatables[LW_REF_FUTURE] ? block : NULL;
 }
 
-lw_Future *lw_future_new(lua_State *L, lw_Loop *loop) {
-  lw_Future *future = lua_newuserdatauv(L, sizeof *future, 1);
+typedef struct NamedFuture {
+  lw_Future future;
+  char name[];
+} NamedFuture;
+
+static lw_Future *new_future_of(lua_State *L, lw_Loop *loop, size_t size) {
+  lw_Future *future = lua_newuserdatauv(L, size, 1);
   *future = (lw_Future){.timed.node = {.type = LW_FUTURE, .state = LW_WAITING}};
   lw_push_ref(L, loop, LW_REF_FUTURE);
   lua_setmetatable(L, -2);
   return future;
+}
+
+lw_Future *lw_future_new(lua_State *L, lw_Loop *loop) { return new_future_of(L, loop, sizeof(lw_Future)); }
+
+lw_Future *lw_future_new_named(lua_State *L, lw_Loop *loop, const char *name) {
+  size_t size = strlen(name) + 1;
+  lw_Future *future = new_future_of(L, loop, sizeof(NamedFuture) + size);
+  memcpy(((NamedFuture *)future)->name, name, size);
+  lw_future_node(future)->flags |= LW_NAMED;
+  return future;
+}
+
+const char *lw_future_name(const lw_Future *future) {
+  return future->timed.node.flags & LW_NAMED ? ((const NamedFuture *)future)->name : "a future";
 }
 
 /* ---- completing ---- */
@@ -293,7 +314,9 @@ static int future_tostring(lua_State *L) {
 
 /* async.Future(): a new pending one */
 static int new_future(lua_State *L) {
-  lw_future_new(L, lw_loop(L));
+  lw_Loop *loop = lw_loop(L);
+  lw_future_new(L, loop);
+  if (LW_UNLIKELY(loop->testing != NULL)) lw_leaks_note_future(L);
   return 1;
 }
 

@@ -4,11 +4,12 @@
 
 #include "core/loop.h"
 
-/* Flags of a future; the higher ones are a task's. */
+/* Flags of a future; those from LW_CANCEL_NOW on are a task's. */
 enum {
   LW_ONE = 1,          /* the user value holds the one result */
   LW_PACKED = 2,       /* ... a table of results with n; without either there is no result */
   LW_RETRIEVED = 4,    /* a failure need not be reported */
+  LW_NAMED = 8,        /* of a plain future: the block goes on with the text of what it stands for */
   LW_CANCEL_NOW = 8,   /* the wait that the task is in, or its next one, raises CancelledError */
   LW_CANCEL_NEXT = 16, /* only its next one does: the wait it is in has been granted already */
   LW_GRANTED = 32,     /* what the task waited for has happened, and what was handed over is its */
@@ -29,8 +30,13 @@ static inline int lw_future_done(const lw_Future *future) { return future->timed
 /* Is the value at `index` a Future or a Task? NULL if not. */
 lw_Future *lw_to_future(lua_State *L, const lw_Loop *loop, int index);
 
-/* Pushes a new pending Future. */
+/* Pushes a new pending Future; one that is described by `name` (any text, copied) to those who ask what a task waits
+ * for. */
 lw_Future *lw_future_new(lua_State *L, lw_Loop *loop);
+lw_Future *lw_future_new_named(lua_State *L, lw_Loop *loop, const char *name);
+
+/* What the plain future is described by. */
+const char *lw_future_name(const lw_Future *future);
 
 /* Sets the `count` values on the top as results of the future at absolute index `index` (pops them), without finishing
  * it. May raise a memory error; the future is then as before. */

@@ -30,10 +30,7 @@ lw_Loop *lw_running_loop(lua_State *L) {
   return loop;
 }
 
-uint64_t lw_now(const lw_Loop *loop) {
-  (void)loop;
-  return uv_hrtime();
-}
+uint64_t lw_now(const lw_Loop *loop) { return LW_UNLIKELY(loop->clock != NULL) ? *loop->clock : uv_hrtime(); }
 
 /* ---- what is kept alive ---- */
 
@@ -213,7 +210,7 @@ static void on_timer(uv_timer_t *timer) {
 
 /* Sets the uv_timer for the earliest deadline, rounded up to the next millisecond: so many sleeps share one wake-up,
  * and none ends early. */
-static void arm(lw_Loop *loop) {
+void lw_arm(lw_Loop *loop) {
   uint64_t due;
   if (loop->timers.count == 0) {
     if (loop->armed != 0) uv_timer_stop(&loop->timer);
@@ -231,7 +228,7 @@ int lw_timer_start(lw_Loop *loop, lw_Timed *timed, uint64_t deadline) {
   int err;
   lw_timer_stop(loop, timed);
   err = lw_heap_push(&loop->timers, deadline, &timed->timer);
-  if (LW_UNLIKELY(!loop->draining && loop->open)) arm(loop); /* a program's own call, between two turns */
+  if (LW_UNLIKELY(!loop->draining && loop->open && loop->clock == NULL)) lw_arm(loop); /* a program's, between turns */
   return err;
 }
 
@@ -249,26 +246,28 @@ void lw_ready(lw_Loop *loop, lw_Node *node) {
   lw_list_push(&loop->ready, &node->link);
 }
 
-static uint64_t turn_end(const lw_Loop *loop) {
-  uint64_t end = lw_now(loop) + TURN_NS;
-  return loop->turn_end != 0 && loop->turn_end < end ? loop->turn_end : end;
+static uint32_t steps_in_a_row(const lw_Loop *loop) { return loop->turn_end != 0 ? 1 : CHECK_STEPS; }
+
+int lw_may_go_on(lw_Loop *loop) {
+  uint64_t now = lw_now(loop);
+  if (loop->testing != NULL || now - loop->turn_start > TURN_NS) return 0;
+  if (loop->turn_end != 0 && now > loop->turn_end) return 0;
+  loop->turn_steps = steps_in_a_row(loop);
+  return 1;
+}
+
+static lw_Node *next_step(lw_Loop *loop) {
+  const lw_Link *link = loop->ready.first;
+  return link != NULL ? lw_next_step(loop, (lw_NodeType)LW_CONTAINER(link, lw_Node, link)->type) : NULL;
 }
 
 /* Runs under lua_pcall; what it lets through is a memory error of the loop's own, never one of a user's function. */
 static int drain(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
-  uint64_t end = turn_end(loop);
-  unsigned count = 0, check = loop->turn_end != 0 ? 1 : CHECK_STEPS;
-  lw_Link *link;
-  while (loop->stop == 0 && (link = lw_list_pop(&loop->ready)) != NULL) {
-    lw_Node *node = LW_CONTAINER(link, lw_Node, link);
-    loop->stepping = node;
-    loop->classes[node->type].run(loop, node);
-    if (++count == check) {
-      if (lw_now(loop) > end) break;
-      count = 0;
-    }
-  }
+  lw_Node *node;
+  loop->turn_start = lw_now(loop);
+  loop->turn_steps = steps_in_a_row(loop);
+  while ((node = next_step(loop)) != NULL) loop->classes[node->type].run(loop, node);
   loop->stepping = NULL;
   return 0;
 }
@@ -297,13 +296,13 @@ void lw_loop_turn(lw_Loop *loop) {
   lua_State *L = loop->L;
   if (loop->ready.first != NULL) {
     loop->draining = 1;
-    lua_pushcfunction(L, drain);
+    lua_pushcfunction(L, loop->drain);
     lua_pushlightuserdata(L, loop);
     lw_push_ref(L, loop, LW_REF_ANCHORS);
     if (lua_pcall(L, 2, 0, 0) != LUA_OK) turn_failed(L, loop);
     loop->draining = 0;
   }
-  arm(loop);
+  loop->arm(loop);
   if (loop->stop != 0) halt(loop);
   if (loop->ready.first != NULL)
     uv_idle_start(&loop->idle, on_idle);
@@ -319,6 +318,7 @@ static void on_prepare(uv_prepare_t *prepare) {
 
 static void on_check(uv_check_t *check) {
   lw_Loop *loop = check->data;
+  loop->polls++;
   if (loop->ready.first != NULL && !loop->draining) lw_loop_turn(loop);
 }
 
@@ -353,6 +353,13 @@ void lw_debug_end_step(lw_Loop *loop) {
 }
 
 /* ---- opening and closing ---- */
+
+static void end_testing(lw_Loop *loop) {
+  loop->testing = NULL;
+  loop->clock = NULL;
+  loop->drain = drain;
+  loop->arm = lw_arm;
+}
 
 void lw_own_handle(lw_Loop *loop, uv_handle_t *handle) {
   handle->data = loop;
@@ -438,6 +445,7 @@ void lw_loop_close(lw_Loop *loop) {
   loop->uv = NULL;
   loop->in_uv = 0;
   lw_heap_free(&loop->timers);
+  end_testing(loop);
 }
 
 /* The state is being closed: nothing of Lua's may be called or trusted any more but the memory of the userdata. */
@@ -478,6 +486,7 @@ static void new_table_ref(lua_State *L, lw_Loop *loop, lw_Ref ref, int weak) {
 lw_Loop *lw_open_loop(lua_State *L) {
   lw_Loop *loop = lua_newuserdatauv(L, sizeof *loop, 0);
   memset(loop, 0, sizeof *loop);
+  end_testing(loop);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, loop_gc);
   lua_setfield(L, -2, "__gc");

@@ -86,7 +86,7 @@ typedef enum lw_Ref {
   LW_REFS
 } lw_Ref;
 
-enum { LW_POOL_SIZE = 256, LW_WAIT_CLASSES = 24 };
+enum { LW_POOL_SIZE = 256, LW_WAIT_CLASSES = 32 };
 
 typedef enum lw_Stop {
   LW_STOP_DONE = 1,    /* what run() waited for has ended */
@@ -100,6 +100,8 @@ typedef enum lw_Stop {
 
 struct lw_WaitClass;
 struct lw_Monitor;
+struct lw_Testing;
+struct lw_Faults;
 
 struct lw_Loop {
   uv_loop_t *uv; /* apart, since it must outlive the loop's userdata when the state is closed from inside a run */
@@ -114,15 +116,25 @@ struct lw_Loop {
   lw_List handles;      /* of the io, open: by what they are linked in, only close_handle knows */
   void *owner;          /* the Runner that opened it, or the lw_Embed */
   uint64_t armed;       /* millisecond for which `timer` is set; 0: it is not */
+  uint32_t polls;       /* counts them */
 
-  int turning;       /* uv_run is on the stack */
-  lua_State *L;      /* the state that turns the loop; NULL while nobody does */
-  lw_List ready;     /* lw_Node */
-  lw_Heap timers;    /* lw_Timed */
-  lw_Task *current;  /* the running task */
-  lw_Node *stepping; /* the node whose turn it is */
-  int failed;        /* set by the step that just ended: its result is an error */
-  int passing;       /* set by a wait in a coroutine of the user's: the yield is on its way to the task */
+  /* What core/testing replaces until the loop is closed. */
+  struct lw_Testing *testing; /* NULL: no test runs */
+  struct lw_Faults *faults;   /* core/faults': lives as long as the Lua state */
+  const uint64_t *clock;      /* a virtual one; NULL: the system's */
+  lua_CFunction drain;        /* under lua_pcall, with the loop and the anchors: runs what is ready */
+  void (*arm)(lw_Loop *loop); /* before a poll: sees to it that the poll ends for the earliest deadline */
+
+  int turning;         /* uv_run is on the stack */
+  lua_State *L;        /* the state that turns the loop; NULL while nobody does */
+  lw_List ready;       /* lw_Node */
+  lw_Heap timers;      /* lw_Timed */
+  lw_Task *current;    /* the running task */
+  lw_Node *stepping;   /* the node whose turn it is */
+  uint64_t turn_start; /* of this go at the ready queue */
+  uint32_t turn_steps; /* that may be made before the clock is looked at again */
+  int failed;          /* set by the step that just ended: its result is an error */
+  int passing;         /* set by a wait in a coroutine of the user's: the yield is on its way to the task */
   int draining;
   uint64_t turn_end;    /* no step begins after this; 0: none is so punctual */
   uint32_t last_ending; /* while tasks are being ended: the id up to which, 0 at other times; or LW_ALL_TASKS */
@@ -200,6 +212,9 @@ void lw_push_anchored(lua_State *L, const lw_Loop *loop, uint32_t slot);
 int lw_timer_start(lw_Loop *loop, lw_Timed *timed, uint64_t deadline);
 void lw_timer_stop(lw_Loop *loop, lw_Timed *timed);
 
+/* The `arm` of a loop on the system's clock. */
+void lw_arm(lw_Loop *loop);
+
 /* Opens and closes the uv_loop; `uv` is one that the program has, or NULL. Opening raises OSError. Closing closes every
  * handle of ours that is still open and runs their close callbacks; no Lua code runs in it. */
 void lw_loop_open(lua_State *L, lw_Loop *loop, uv_loop_t *uv);
@@ -233,6 +248,19 @@ int lw_note_get(lua_State *L, lw_Loop *loop, int index, const char *key);
 /* Makes the loop userdata of this state, pushes it. */
 lw_Loop *lw_open_loop(lua_State *L);
 
+/* Takes the node whose turn it is out of the ready queue; NULL when this go is over, or it is of another type. A `run`
+ * may go on with the next one of its own type: that saves a return, which the processor foresees badly after a longjmp
+ * like that of a yield. */
+int lw_may_go_on(lw_Loop *loop); /* slow path */
+static inline lw_Node *lw_next_step(lw_Loop *loop, lw_NodeType type) {
+  lw_Link *link = loop->ready.first;
+  if (link == NULL || loop->stop != 0 || LW_CONTAINER(link, lw_Node, link)->type != type) return NULL;
+  if (LW_UNLIKELY(loop->turn_steps == 0 && !lw_may_go_on(loop))) return NULL;
+  loop->turn_steps--;
+  lw_list_remove(&loop->ready, link);
+  return loop->stepping = LW_CONTAINER(link, lw_Node, link);
+}
+
 /* Slow paths of the two below. */
 void lw_debug_begin_step(lw_Loop *loop);
 void lw_debug_end_step(lw_Loop *loop);
@@ -242,7 +270,7 @@ void lw_wait_for_monitor(lw_Loop *loop);
 static inline void lw_begin_step(lw_Loop *loop, lua_State *L) {
   atomic_store_explicit(&loop->steps, atomic_load_explicit(&loop->steps, memory_order_relaxed) + 1,
                         memory_order_relaxed);
-  atomic_store_explicit(&loop->active, L, memory_order_relaxed);
+  atomic_store_explicit(&loop->active, L, memory_order_release); /* with it the monitor sees loop->current */
   if (LW_UNLIKELY(loop->debug)) lw_debug_begin_step(loop);
 }
 

@@ -17,6 +17,9 @@ int lw_end_all(lua_State *L, lw_Loop *loop, double timeout);
 /* That, and closes the loop. A memory error on the way is dropped, the closing is not. */
 void lw_close_loop(lua_State *L, lw_Loop *loop, double timeout);
 
+/* Pushes text that lists the unfinished tasks, each on a line of its own: what it waits for. */
+void lw_push_waits(lua_State *L, lw_Loop *loop);
+
 /* Adds run, Runner and set_exception_handler to the table on the top. */
 void lw_open_runner(lua_State *L, int loop_index, lw_Loop *loop);
 

@@ -26,6 +26,7 @@ end
 async.await = await
 async.timeout, async.timeout_at, async.wait_for = scopes.timeout, scopes.timeout_at, scopes.wait_for
 async.as_completed = require "luawait.as_completed"
+async.from_callback = require "luawait.callbacks"
 async.task_group, async.TaskGroup = group.task_group, group.TaskGroup
 
 return async

@@ -2,7 +2,7 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle = helpers.run, helpers.settle
+local run, settle = helpers.test, helpers.settle
 
 local function counted(...)
   return { n = select("#", ...), ... }
@@ -123,6 +123,12 @@ describe("a Future", function()
       assert.equal("CancelledError", tostring(err))
       assert.equal("", err.message)
     end)
+  end)
+
+  it("raises CancelledError outside a task too", function()
+    local fut = async.Future()
+    fut:cancel()
+    assert.equal("CancelledError", helpers.failure_kind(fut.result, fut))
   end)
 
   it("is collected when nobody refers to it", function()

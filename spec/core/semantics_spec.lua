@@ -4,7 +4,7 @@ local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 
 local failure_kind, failure_text = helpers.failure_kind, helpers.failure_text
-local run, settle, forever = helpers.run, helpers.settle, helpers.forever
+local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
 -- Whether other tasks have their turn during fn(...).
 local function lets_others_run(fn, ...)
@@ -184,10 +184,29 @@ describe("the coroutine of a task", function()
         helpers.collect_garbage()
         assert.is_true(closed)
         assert.equal("waiting", task:state())
+        assert.is_string(task:waiting_on())
         ending.finish(task)
         assert.equal("cannot resume dead coroutine", failure_text(async.await, task))
         assert.equal("failed", task:state())
       end
+    end)
+  end)
+
+  it("closed from outside in a gather, and cancelled before anything was collected, lets the task fail", function()
+    run(function()
+      local co
+      local futures = { async.Future(), async.Future() }
+      local task = async.create_task(function()
+        co = coroutine.running()
+        async.gather(table.unpack(futures))
+      end)
+      settle()
+      collectgarbage("stop")
+      coroutine.close(co)
+      task:cancel()
+      collectgarbage("restart")
+      assert.equal("cannot resume dead coroutine", failure_text(async.await, task))
+      assert.is_false(futures[1]:done())
     end)
   end)
 

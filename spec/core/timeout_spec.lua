@@ -2,7 +2,7 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle, forever, defer = helpers.run, helpers.settle, helpers.forever, helpers.defer
+local run, settle, forever, defer = helpers.test, helpers.settle, helpers.forever, helpers.defer
 
 local function counted(...)
   return { n = select("#", ...), ... }
@@ -330,6 +330,24 @@ describe("a timeout scope", function()
         assert.matches("bad argument #1 to 'reschedule'", failure_text(function() scope:reschedule(0 / 0) end), 1, true)
         assert.equal(when, scope:when())
       end)
+    end)
+  end)
+
+  it("belongs to the task that entered it: another one cannot leave it", function()
+    run(function()
+      local scope
+      local owner = async.create_task(function()
+        local _ <close> = async.timeout(3600)
+        scope = _
+        async.sleep(3600)
+      end)
+      settle()
+      local function leave()
+        local _ <close> = scope -- luacheck: ignore
+      end
+      assert.matches("left in another task", failure_text(leave), 1, true)
+      owner:cancel()
+      assert.equal("CancelledError", failure_kind(async.await, owner))
     end)
   end)
 

@@ -4,7 +4,7 @@ local helpers = require "spec.support.helpers"
 local std = require "luawait.std"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle, forever = helpers.run, helpers.settle, helpers.forever
+local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
 -- Tasks that each take the lock, log their number, wait for a turn and release it.
 local function start_tasks(lock, log, count)
@@ -194,6 +194,21 @@ describe("a Lock", function()
     end)
     assert.equal("DeadlockError", helpers.kind(err))
     assert.matches("lock held by Task%-%d+, which has ended %(1 waiting%)", err.message)
+  end)
+
+  it("has no holder while it is on its way to the next", function()
+    run(function()
+      local lock = async.Lock()
+      lock:acquire()
+      local tasks = {}
+      for i = 1, 2 do
+        tasks[i] = async.create_task(function() lock:with(async.sleep, 0) end)
+      end
+      settle()
+      lock:release()
+      assert.equal("lock (1 waiting)", tasks[2]:waiting_on())
+      async.wait(tasks)
+    end)
   end)
 
   it("is not held after a deadline, and is held where it came in time", function()

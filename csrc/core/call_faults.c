@@ -1,17 +1,23 @@
 /* Stands between the module and what it calls, so that the n-th call can be made to fail: libuv's functions that return
  * an error, the results that its callbacks are told, malloc and its kin, and the calls for sockets.
  *
- * Linked into the module itself, in a build of its own (cmake/Faults.cmake): `cmake --build build --target faults` makes
- * build/faults/luawait/core.so, which loads as luawait.core with build/faults/?.so on LUA_CPATH. The linker's --wrap
- * sends each call of a name X that stands in this file as FAULT(X, ...) or __wrap_X here; libuv's own calls are not
- * touched. spec/support/faults.lua is the way to use it.
+ * In a build of its own only, the target `faults` (cmake/Faults.cmake), which makes build/faults/luawait/core.so. There
+ * the linker's --wrap sends each call of a name X that stands in this file as FAULT(X, ...) or __wrap_X here; libuv's
+ * own calls are not touched. lua/luawait/testing/faults.lua is the way to use it.
  *
  * Without a plan all calls go through. A plan is one thread's: the calls of others are not counted. Besides, the blocks
  * that the module holds are counted, and loops that were closed with a handle still open. */
+#include "core/testing.h"
+
+#ifndef LUAWAIT_FAULTS
+
+void lw_open_call_faults(lua_State *L) { lua_pushnil(L); }
+
+#else
+
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
-#include <lua.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,47 +35,60 @@ void __real_uv_close(uv_handle_t *handle, uv_close_cb cb);
 typedef struct Plan {
   long nth;        /* call that fails; 0: none does */
   long calls;      /* so far */
-  int code;        /* libuv's, with which it fails; 0: the one that is usual for that function */
-  char only[40];   /* calls of other functions are not counted; "": all are */
   const char *hit; /* the function that was made to fail */
 } Plan;
 
 static _Thread_local Plan plan;
 static atomic_long blocks; /* in use */
 static atomic_int busy_loops;
+static atomic_int states; /* with the module loaded; its address is a key of the registry */
 
-/* The error with which this call of `name` shall fail, or 0. */
+/* The error with which this call of `name` shall fail (the usual one), or 0. */
 static int fault(const char *name, int usual) {
-  if (plan.only[0] != '\0' && strcmp(plan.only, name) != 0) return 0;
   if (++plan.calls != plan.nth) return 0;
   plan.hit = name;
-  return plan.code != 0 ? plan.code : usual;
+  return usual;
 }
 
 /* ---- functions of libuv that fail at once ---- */
 
-#define FAULT(name, usual, parameters, arguments)         \
-  int __real_##name parameters;                           \
-  int __wrap_##name parameters;                           \
-  int __wrap_##name parameters {                          \
-    int err = fault(#name, usual);                        \
-    return err != 0 ? err : __real_##name arguments;      \
+#define FAULT(name, usual, parameters, arguments)    \
+  int __real_##name parameters;                      \
+  int __wrap_##name parameters;                      \
+  int __wrap_##name parameters {                     \
+    int err = fault(#name, usual);                   \
+    return err != 0 ? err : __real_##name arguments; \
   }
 
-FAULT(uv_loop_init, UV_EMFILE, (uv_loop_t *loop), (loop))
-FAULT(uv_mutex_init, UV_ENOMEM, (uv_mutex_t *mutex), (mutex))
-FAULT(uv_thread_create, UV_EAGAIN, (uv_thread_t *thread, uv_thread_cb entry, void *arg), (thread, entry, arg))
-FAULT(uv_async_init, UV_EMFILE, (uv_loop_t *loop, uv_async_t *async, uv_async_cb cb), (loop, async, cb))
-FAULT(uv_signal_start, UV_EINVAL, (uv_signal_t *handle, uv_signal_cb cb, int signum), (handle, cb, signum))
+FAULT(uv_loop_init, UV_EMFILE, (uv_loop_t * loop), (loop))
+FAULT(uv_mutex_init, UV_ENOMEM, (uv_mutex_t * mutex), (mutex))
+FAULT(uv_thread_create, UV_EAGAIN, (uv_thread_t * thread, uv_thread_cb entry, void *arg), (thread, entry, arg))
+FAULT(uv_async_init, UV_EMFILE, (uv_loop_t * loop, uv_async_t *async, uv_async_cb cb), (loop, async, cb))
+FAULT(uv_signal_start, UV_EINVAL, (uv_signal_t * handle, uv_signal_cb cb, int signum), (handle, cb, signum))
 FAULT(uv_fileno, UV_EBADF, (const uv_handle_t *handle, uv_os_fd_t *fd), (handle, fd))
-FAULT(uv_cancel, UV_EBUSY, (uv_req_t *req), (req))
-FAULT(uv_tcp_init_ex, UV_EMFILE, (uv_loop_t *loop, uv_tcp_t *tcp, unsigned flags), (loop, tcp, flags))
-FAULT(uv_tcp_bind, UV_EADDRINUSE, (uv_tcp_t *tcp, const struct sockaddr *address, unsigned flags),
+FAULT(uv_cancel, UV_EBUSY, (uv_req_t * req), (req))
+FAULT(uv_tcp_init_ex, UV_EMFILE, (uv_loop_t * loop, uv_tcp_t *tcp, unsigned flags), (loop, tcp, flags))
+FAULT(uv_tcp_bind, UV_EADDRINUSE, (uv_tcp_t * tcp, const struct sockaddr *address, unsigned flags),
       (tcp, address, flags))
-FAULT(uv_tcp_nodelay, UV_EINVAL, (uv_tcp_t *tcp, int enable), (tcp, enable))
-FAULT(uv_tcp_keepalive, UV_EINVAL, (uv_tcp_t *tcp, int enable, unsigned delay), (tcp, enable, delay))
+FAULT(uv_tcp_nodelay, UV_EINVAL, (uv_tcp_t * tcp, int enable), (tcp, enable))
+FAULT(uv_tcp_keepalive, UV_EINVAL, (uv_tcp_t * tcp, int enable, unsigned delay), (tcp, enable, delay))
 FAULT(uv_tcp_getsockname, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *name, int *size), (tcp, name, size))
 FAULT(uv_tcp_getpeername, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *name, int *size), (tcp, name, size))
+FAULT(uv_pipe_open, UV_EINVAL, (uv_pipe_t * pipe, uv_file fd), (pipe, fd))
+
+FAULT(uv_udp_init_ex, UV_EMFILE, (uv_loop_t * loop, uv_udp_t *udp, unsigned flags), (loop, udp, flags))
+FAULT(uv_udp_bind, UV_EADDRINUSE, (uv_udp_t * udp, const struct sockaddr *address, unsigned flags),
+      (udp, address, flags))
+FAULT(uv_udp_connect, UV_ENETUNREACH, (uv_udp_t * udp, const struct sockaddr *address), (udp, address))
+FAULT(uv_udp_getsockname, UV_ENOBUFS, (const uv_udp_t *udp, struct sockaddr *name, int *size), (udp, name, size))
+FAULT(uv_udp_set_broadcast, UV_EINVAL, (uv_udp_t * udp, int on), (udp, on))
+FAULT(uv_udp_set_ttl, UV_EINVAL, (uv_udp_t * udp, int ttl), (udp, ttl))
+FAULT(uv_udp_set_multicast_ttl, UV_EINVAL, (uv_udp_t * udp, int ttl), (udp, ttl))
+FAULT(uv_udp_set_multicast_loop, UV_EINVAL, (uv_udp_t * udp, int on), (udp, on))
+FAULT(uv_udp_set_multicast_interface, UV_EINVAL, (uv_udp_t * udp, const char *interface), (udp, interface))
+FAULT(uv_udp_set_membership, UV_ENODEV,
+      (uv_udp_t * udp, const char *group, const char *interface, uv_membership membership),
+      (udp, group, interface, membership))
 
 /* As libuv does it where it can get no further with the new connection: it is dropped. */
 int __real_uv_accept(uv_stream_t *server, uv_stream_t *client);
@@ -213,6 +232,49 @@ int __wrap_uv_shutdown(uv_shutdown_t *req, uv_stream_t *stream, uv_shutdown_cb c
   return err;
 }
 
+/* Is the system short of room for datagrams? */
+static _Thread_local int busy;
+
+int __real_uv_udp_try_send(uv_udp_t *udp, const uv_buf_t *parts, unsigned count, const struct sockaddr *to);
+int __wrap_uv_udp_try_send(uv_udp_t *udp, const uv_buf_t *parts, unsigned count, const struct sockaddr *to);
+int __wrap_uv_udp_try_send(uv_udp_t *udp, const uv_buf_t *parts, unsigned count, const struct sockaddr *to) {
+  int err = busy ? UV_EAGAIN : fault("uv_udp_try_send", UV_EAGAIN);
+  return err != 0 ? err : __real_uv_udp_try_send(udp, parts, count, to);
+}
+
+static void on_sent(uv_udp_send_t *req, int status) {
+  uv_udp_send_cb cb = (uv_udp_send_cb)recall_once(req);
+  cb(req, told(status, "uv_udp_send callback", UV_EPERM));
+}
+
+int __real_uv_udp_send(uv_udp_send_t *req, uv_udp_t *udp, const uv_buf_t *parts, unsigned count,
+                       const struct sockaddr *to, uv_udp_send_cb cb);
+int __wrap_uv_udp_send(uv_udp_send_t *req, uv_udp_t *udp, const uv_buf_t *parts, unsigned count,
+                       const struct sockaddr *to, uv_udp_send_cb cb);
+int __wrap_uv_udp_send(uv_udp_send_t *req, uv_udp_t *udp, const uv_buf_t *parts, unsigned count,
+                       const struct sockaddr *to, uv_udp_send_cb cb) {
+  int err = fault("uv_udp_send", UV_ENOMEM);
+  if (err == 0) err = __real_uv_udp_send(req, udp, parts, count, to, on_sent);
+  if (err == 0) remember(req, (Callback)cb);
+  return err;
+}
+
+/* The datagram is lost then. */
+static void on_received(uv_udp_t *udp, ssize_t n, const uv_buf_t *block, const struct sockaddr *from, unsigned flags) {
+  uv_udp_recv_cb cb = (uv_udp_recv_cb)recall(udp);
+  int err = n > 0 ? fault("uv_udp_recv_start callback", UV_ECONNREFUSED) : 0;
+  cb(udp, err != 0 ? err : n, block, err != 0 ? NULL : from, flags);
+}
+
+int __real_uv_udp_recv_start(uv_udp_t *udp, uv_alloc_cb alloc, uv_udp_recv_cb cb);
+int __wrap_uv_udp_recv_start(uv_udp_t *udp, uv_alloc_cb alloc, uv_udp_recv_cb cb);
+int __wrap_uv_udp_recv_start(uv_udp_t *udp, uv_alloc_cb alloc, uv_udp_recv_cb cb) {
+  int err = fault("uv_udp_recv_start", UV_ENOMEM);
+  if (err != 0) return err;
+  remember(udp, (Callback)cb);
+  return __real_uv_udp_recv_start(udp, alloc, on_received);
+}
+
 static void on_addresses(uv_getaddrinfo_t *req, int status, struct addrinfo *list) {
   uv_getaddrinfo_cb cb = (uv_getaddrinfo_cb)recall_once(req);
   cb(req, told(status, "uv_getaddrinfo callback", UV_EAI_AGAIN), list);
@@ -306,6 +368,24 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags) {
   return broken("sendmsg", EPIPE) ? -1 : __real_sendmsg(fd, message, flags);
 }
 
+int __real_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol) {
+  return broken("socket", EMFILE) ? -1 : __real_socket(domain, type, protocol);
+}
+
+int __real_bind(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size) {
+  return broken("bind", EADDRINUSE) ? -1 : __real_bind(fd, address, size);
+}
+
+int __real_connect(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size) {
+  return broken("connect", EAGAIN) ? -1 : __real_connect(fd, address, size);
+}
+
 int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size) {
@@ -331,23 +411,15 @@ int __wrap_fcntl(int fd, int command, ...) {
 
 /* ---- for Lua ---- */
 
-static int code_named(lua_State *L, const char *name) {
-#define CODE(suffix, text) \
-  if (strcmp(name, #suffix) == 0) return UV_##suffix;
-  UV_ERRNO_MAP(CODE)
-#undef CODE
-  return luaL_error(L, "no error of libuv's: %s", name);
+/* plan(nth): the nth call from now on fails, with the error that is usual for the function; 0: none does */
+static int set_plan(lua_State *L) {
+  plan = (Plan){.nth = (long)luaL_checkinteger(L, 1)};
+  return 0;
 }
 
-/* plan(nth, code?, only?): the nth call from now on fails; with the error of this name ("ENOMEM"; default: the one that
- * is usual for the function); `only`: calls of this function alone are counted. 0: none fails. */
-static int set_plan(lua_State *L) {
-  const char *code = luaL_optstring(L, 2, NULL), *only = luaL_optstring(L, 3, "");
-  Plan next = {.nth = (long)luaL_checkinteger(L, 1)};
-  if (code != NULL) next.code = code_named(L, code);
-  luaL_argcheck(L, strlen(only) < sizeof next.only, 3, "too long");
-  snprintf(next.only, sizeof next.only, "%s", only);
-  plan = next;
+/* busy(flag): from now on the system takes no datagram at once, or does again. */
+static int set_busy(lua_State *L) {
+  busy = lua_toboolean(L, 1);
   return 0;
 }
 
@@ -370,24 +442,25 @@ static int get_state(lua_State *L) {
   return 1;
 }
 
-/* At the end of a state that made one of these before it loaded the module: nothing of the module's may be left. */
+/* When the last state in which the module was loaded ends, nothing of the module's may be left. */
 static int check_end(lua_State *L) {
   (void)L;
-  if (atomic_load(&blocks) == 0 && atomic_load(&busy_loops) == 0) return 0;
+  if (atomic_fetch_sub(&states, 1) > 1 || (atomic_load(&blocks) == 0 && atomic_load(&busy_loops) == 0)) return 0;
   fprintf(stderr, "faults: %ld blocks were not given back, %d loops had handles left\n", atomic_load(&blocks),
           atomic_load(&busy_loops));
   abort();
 }
 
-__attribute__((visibility("default"))) int luaopen_faults(lua_State *L);
-int luaopen_faults(lua_State *L) {
-  static const luaL_Reg functions[] = {{"plan", set_plan}, {"state", get_state}, {NULL, NULL}};
+void lw_open_call_faults(lua_State *L) {
+  static const luaL_Reg functions[] = {{"plan", set_plan}, {"busy", set_busy}, {"state", get_state}, {NULL, NULL}};
   luaL_newlib(L, functions);
-  lua_newuserdatauv(L, 0, 0);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, check_end);
   lua_setfield(L, -2, "__gc");
+  atomic_fetch_add(&states, 1);
   lua_setmetatable(L, -2);
-  lua_setfield(L, LUA_REGISTRYINDEX, "faults: check_end");
-  return 1;
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &states); /* kept to the end */
 }
+
+#endif
