@@ -154,10 +154,16 @@ int lw_is_stop(lua_State *L, const lw_Embed *embed, int index) {
   return found;
 }
 
+static void unhook(lua_State *L) {
+  if (L != NULL && lua_gethook(L) == hook) lua_sethook(L, NULL, 0, 0);
+}
+
 void lw_end_limits(lw_Embed *embed) {
   lw_Meter *meter = &embed->meter;
   if (meter->alloc != NULL) lua_setallocf(embed->main, meter->alloc, meter->alloc_ud);
   meter->alloc = NULL;
+  unhook(embed->main);
+  unhook(embed->L);
   meter->instructions = 0;
   meter->memory = 0;
 }
