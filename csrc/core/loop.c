@@ -440,7 +440,7 @@ void lw_loop_close(lw_Loop *loop) {
   loop->open = 0;
   if (loop->leave != NULL) loop->leave(loop);
   close_handles(loop);
-  while (loop->foreign && loop->in_uv > 0) uv_run(loop->uv, UV_RUN_ONCE);
+  while (loop->foreign && loop->in_uv > 0 && uv_run(loop->uv, UV_RUN_ONCE) != 0) continue;
   if (!loop->foreign) close_uv_loop(loop);
   loop->uv = NULL;
   loop->in_uv = 0;
