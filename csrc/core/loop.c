@@ -345,7 +345,10 @@ void lw_debug_end_step(lw_Loop *loop) {
   lw_push_anchored(L, loop, loop->stepping->slot);
   lua_pushvalue(L, -1);
   lua_setfield(L, report, lw_test(L, -1, loop->metatables[LW_REF_TASK]) != NULL ? "task" : "handle");
-  luaL_tolstring(L, -1, NULL);
+  if (loop->stepping->slot != 0)
+    luaL_tolstring(L, -1, NULL);
+  else
+    lua_pushliteral(L, "a call from another thread");
   lua_pushfstring(L, "%s took %f s (%f s of CPU time) without waiting", lua_tostring(L, -1), wall, cpu);
   lua_setfield(L, report, "message");
   lua_settop(L, report);
