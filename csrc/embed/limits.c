@@ -133,6 +133,8 @@ int luawait_limit(lua_State *L, const luawait_Limits *limits) {
   if (limits == NULL || limits->size != sizeof *limits) return LUAWAIT_INVALID;
   status = lw_protect(L, set_limits, &s, 0, 0);
   if (status != LUAWAIT_OK) return status;
+  if (s.embed->loop->refs[LW_REF_DEFAULT_HANDLER] == LUA_REFNIL && (status = luawait_on_report(L, NULL, NULL)) != 0)
+    return status;
   s.embed->meter.instructions = limits->instructions;
   s.embed->meter.memory = limits->memory;
   if (limits->memory > 0) meter_memory(L, s.embed);
