@@ -41,6 +41,7 @@ static void lookup_free(Lookup *lookup) {
 }
 
 static void lookup_done(Lookup *lookup, int status) {
+  lookup->loop->in_uv--;
   if (lookup->dropped)
     lookup_free(lookup);
   else
@@ -85,6 +86,7 @@ static Lookup *new_lookup(lua_State *L, lw_Loop *loop, const lw_RequestClass *cl
 
 static int lookup_wait(lua_State *L, lw_Task *task, Lookup *lookup) {
   lookup->request.done = 0;
+  lookup->loop->in_uv++;
   return lw_request_wait(L, task, &lookup->request);
 }
 
