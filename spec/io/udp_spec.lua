@@ -22,7 +22,7 @@ local function run_pair(fn, opts)
   return run(function()
     local other <close>, port = bound(opts)
     local one <close> = net.udp { remote_host = "127.0.0.1", remote_port = port }
-    return fn(one, other, port)
+    return async.timeout(60, fn, one, other, port) -- what never comes is an error
   end)
 end
 
