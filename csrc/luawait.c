@@ -14,6 +14,7 @@
 #include "core/scope.h"
 #include "core/task.h"
 #include "core/timers.h"
+#include "io/input.h"
 #include "io/tcp.h"
 #include "sync/fan.h"
 #include "sync/sync.h"
@@ -52,6 +53,12 @@ LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
   lua_setfield(L, -2, "errors");
   lw_open_net(L, loop_index, loop);
   lua_setfield(L, -2, "net");
+  lw_open_input(L, loop_index);
+  lua_setfield(L, -2, "input");
+  lua_pushliteral(L, LUAWAIT_VERSION);
+  lua_setfield(L, -2, "_VERSION");
+  lua_pushstring(L, uv_version_string());
+  lua_setfield(L, -2, "libuv");
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &MODULE);
   return 1;

@@ -19,7 +19,7 @@ external_dependencies = {
   LIBUV = { header = "uv.h" },
 }
 build = {
-  type = "cmake",
+  type = "cmake", -- installs the command as well
   variables = {
     CMAKE_INSTALL_PREFIX = "$(PREFIX)",
     LUA_INCDIR = "$(LUA_INCDIR)",

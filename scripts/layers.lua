@@ -19,6 +19,7 @@ local c_floors = {
   ["luawait.h"] = "public",
   ["luawait.c"] = "top",
   ["embed.c"] = "embed",
+  ["libedit.c"] = "base",
 }
 
 -- Lua modules by the name after "luawait."; the C module is `luawait.core`, which all may use.
@@ -34,6 +35,7 @@ local lua_floors = {
   primitives = "sync",
   as_completed = "sync",
   std = "core",
+  command = "top",
   net = "io",
   fs = "io",
   process = "io",

@@ -8,7 +8,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/source"
 cd "$root"
-cp -R CMakeLists.txt cmake csrc lua rockspec LICENSE "$work/source/"
+cp -R CMakeLists.txt bin cmake csrc lua rockspec LICENSE "$work/source/"
 cd "$work/source"
 
 # luarocks runs on whatever Lua it was installed for, so it must not see the paths of this one.
@@ -29,3 +29,9 @@ export LUA_PATH LUA_CPATH
   print(package.searchpath("luawait.core", package.cpath))' >"$work/out"
 cat "$work/out"
 grep -qx 'hello from the installed rock' "$work/out"
+
+unset LUA_PATH LUA_CPATH LUAWAIT_BUILD
+"$work/tree/bin/luawait" -e 'print(async.sleep(0.001, "hello from the command"), package.searchpath("luawait", package.path))' \
+  >"$work/out"
+cat "$work/out"
+grep -q 'hello from the command' "$work/out"
