@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. Both install what is missing, build, and run.
 # Everything here only calls the scripts; CONTRIBUTING.md tells how to run parts of it.
 
-.PHONY: all build setup demo test bench lint format asan valgrind fuzz clean
+.PHONY: all build setup demo test bench lint format tidy asan tsan valgrind fuzz stress coverage clean
 
 all: build
 
@@ -25,8 +25,13 @@ bench:
 	@scripts/build.sh
 	@python3 bench/run.py $(if $(PEERS),--peers) $(ARGS)
 
-lint: setup
+# Layers, luacheck, the format of the C files, and clang-tidy.
+lint: setup tidy
 	@scripts/lint.sh
+
+tidy:
+	@scripts/setup.sh ci
+	@scripts/tidy.sh
 
 format:
 	@scripts/format.sh
@@ -35,6 +40,11 @@ format:
 asan:
 	@scripts/setup.sh ci
 	@scripts/asan.sh
+
+# Several states in several threads under ThreadSanitizer (Linux, gcc).
+tsan:
+	@scripts/setup.sh ci
+	@scripts/tsan.sh
 
 # A few scenarios under valgrind.
 valgrind:
@@ -46,6 +56,16 @@ valgrind:
 fuzz:
 	@scripts/setup.sh ci
 	@scripts/fuzz.sh $(or $(SECONDS),24)
+
+# Random programs over the whole API, under ASan: make stress SECONDS=600; make stress SEED=123 begins with that one
+stress:
+	@scripts/setup.sh ci
+	@scripts/stress.sh $(or $(SECONDS),20) $(SEED)
+
+# The lines of C and of Lua that the tests reach.
+coverage:
+	@scripts/setup.sh coverage
+	@scripts/coverage.sh
 
 clean:
 	rm -rf build build-*

@@ -1,7 +1,7 @@
-# The target `faults`, for the specs: the module with spec/support/faults.c between it and what it calls. Not for macOS,
-# whose linker has no --wrap.
-set(LUAWAIT_FAULTS "${CMAKE_CURRENT_SOURCE_DIR}/spec/support/faults.c")
-if(EXISTS "${LUAWAIT_FAULTS}" AND NOT APPLE)
+# The target `faults`: the module with csrc/core/call_faults.c between it and what it calls. Not for macOS, whose linker
+# has no --wrap.
+set(LUAWAIT_FAULTS "${CMAKE_CURRENT_SOURCE_DIR}/csrc/core/call_faults.c")
+if(NOT APPLE)
   file(STRINGS "${LUAWAIT_FAULTS}" lines REGEX "^FAULT\\(|__wrap_[a-z0-9_]+\\(")
   set(options)
   foreach(line IN LISTS lines)
@@ -12,8 +12,9 @@ if(EXISTS "${LUAWAIT_FAULTS}" AND NOT APPLE)
   list(REMOVE_DUPLICATES options)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${LUAWAIT_FAULTS}")
 
-  add_library(faults MODULE EXCLUDE_FROM_ALL ${LUAWAIT_SOURCES} "${LUAWAIT_FAULTS}")
+  add_library(faults MODULE EXCLUDE_FROM_ALL ${LUAWAIT_SOURCES})
   luawait_module(faults)
+  target_compile_definitions(faults PRIVATE LUAWAIT_FAULTS)
   target_link_options(faults PRIVATE ${options})
   set_target_properties(faults PROPERTIES
     OUTPUT_NAME core

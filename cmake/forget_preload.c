@@ -1,4 +1,4 @@
-/* Loaded with the sanitizers' runtime (see scripts/asan.sh): takes LD_PRELOAD out of the environment once the process
+/* Loaded with the sanitizers' runtime (see scripts/sanitized.sh): takes LD_PRELOAD out of the environment once the process
  * is up, so that the programs it starts are not preloaded too. */
 #include <stdlib.h>
 

@@ -13,6 +13,7 @@
 #include "core/runner.h"
 #include "core/scope.h"
 #include "core/task.h"
+#include "core/testing.h"
 #include "core/timers.h"
 #include "io/input.h"
 #include "io/tcp.h"
@@ -29,6 +30,8 @@
  * once, also when package.loaded was cleared in between. */
 static const char MODULE = 0;
 
+enum { CALL_FAULTS = 1 };
+
 LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
   static void (*const openers[])(lua_State *, int, lw_Loop *) = {
       lw_open_failure, lw_open_future,    lw_open_task,      lw_open_handle,  lw_open_timers, lw_open_coroutine,
@@ -41,6 +44,7 @@ LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
   lua_settop(L, 0);
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &MODULE) == LUA_TTABLE) return 1;
   lua_settop(L, 0);
+  lw_open_call_faults(L);
   loop = lw_open_loop(L);
   loop_index = lua_gettop(L);
   lw_open_park(loop);
@@ -59,6 +63,9 @@ LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
   lua_setfield(L, -2, "_VERSION");
   lua_pushstring(L, uv_version_string());
   lua_setfield(L, -2, "libuv");
+  lw_open_testing(L, loop_index, loop);
+  lua_pushvalue(L, CALL_FAULTS);
+  lua_setfield(L, -2, "call_faults");
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &MODULE);
   return 1;

@@ -1,9 +1,8 @@
 -- The pages say what is so: programs give the output that follows them, links and the tests that a page names exist,
 -- and every public name has its definition in types/ and its place in docs/.
 local async = require "luawait"
-local net = require "luawait.net"
-local std = require "luawait.std"
 local helpers = require "spec.support.helpers"
+local public = require "spec.support.public"
 
 local function list_files(pattern)
   local pipe <close> = assert(io.popen("ls " .. pattern))
@@ -62,15 +61,33 @@ describe("a Lua block", function()
     end
   end
 
-  it("is a whole program on most pages", function()
+  -- A program begins with its requires; what does not is a piece, to be read in its place. The tutorial's are those of
+  -- examples/, which have a spec. One waits for Ctrl-C, as core/run_spec does; what describes is a spec, for busted.
+  it("that is a program is run, by this spec or another", function()
+    local programs = 0
     for _, page in ipairs(list_files("README.md docs/*.md")) do
-      if not page:find("tutorial") and page ~= "docs/README.md" and page ~= "docs/CONCURRENCY.md" then
-        local programs = 0
-        for _, block in ipairs(blocks(text_of(page))) do programs = programs + (block.output and 1 or 0) end
-        assert.is_true(programs > 0, page .. " has no program with its output")
+      for _, block in ipairs(blocks(text_of(page))) do
+        local example = text_of("examples/sleeps_overlap.lua"):find(block.code, 1, true)
+        if block.code:find('^local async = require "luawait"') and not example then
+          programs = programs + 1
+          local elsewhere = block.code:find("KeyboardInterrupt", 1, true) or block.code:find("\ndescribe(", 1, true)
+          local run = block.output or elsewhere
+          assert.is_truthy(run, ("the program in %s:%d has no output"):format(page, block.line))
+        end
       end
     end
+    assert.is_true(programs > 20)
   end)
+
+  for _, page in ipairs(list_files("README.md docs/*.md")) do
+    if not page:find("tutorial") and page ~= "docs/README.md" and page ~= "docs/CONCURRENCY.md" then
+      it("on " .. page .. " is a program, at least once", function()
+        local programs = 0
+        for _, block in ipairs(blocks(text_of(page))) do programs = programs + (block.output and 1 or 0) end
+        assert.is_true(programs > 0)
+      end)
+    end
+  end
 end)
 
 -- The anchors of a page, as GitHub makes them of its headings.
@@ -127,25 +144,30 @@ describe("CONTRIBUTING.md", function()
   end)
 end)
 
+-- The titles of the tests and groups of a spec, one a line. A title may be put together from pieces.
+local function titles_in(path)
+  local titles = {}
+  for line in text_of(path):gmatch("[^\n]+") do
+    if line:find("^%s*it%(") or line:find("^%s*describe%(") then titles[#titles + 1] = line end
+  end
+  return table.concat(titles, "\n"):gsub("\\(.)", "%1")
+end
+
 -- `core/loop: takes its turn` on a page is a test of spec/core/loop_spec.lua whose title contains these words.
+local TEST = "`(%w+/[%w_]+):%s+([^`]+)`"
+
 describe("a page that names tests", function()
   for _, page in ipairs(list_files("docs/*.md")) do
     local text = text_of(page)
-    if text:find("`%w+/[%w_]+: ") or text:find("`spec/") then
+    if text:find(TEST) then
       it("names those that exist: " .. page, function()
-        for spec, title in text:gmatch("`(%w+/[%w_]+): ([^`]+)`") do
-          local path = ("spec/%s_spec.lua"):format(spec)
-          assert.is_truthy(text_of(path):find(title, 1, true), ("%s has no test '%s'"):format(path, title))
+        for spec, title in text:gmatch(TEST) do
+          local path, words = ("spec/%s_spec.lua"):format(spec), title:gsub("%s+", " ")
+          assert.is_truthy(titles_in(path):find(words, 1, true), ("%s has no test '%s'"):format(path, words))
         end
-        for path in text:gmatch("`(spec/[%w_/]+%.lua)`") do text_of(path) end
       end)
     end
   end
-
-  it("is the one on semantics, at least", function()
-    local _, count = text_of("docs/CONCURRENCY.md"):gsub("`%w+/[%w_]+: [^`]+`", "")
-    assert.is_true(count > 50)
-  end)
 end)
 
 -- The fields of a table, the methods of an object: sorted names, without what begins with an underscore.
@@ -158,117 +180,235 @@ local function names_in(object)
   return names
 end
 
-local function methods_of(object)
-  return names_in(debug.getmetatable(object).__index)
+-- ---- definition files ----
+
+-- What a definition file declares: its functions, each with its parameters and the comment above it, and its classes,
+-- each with its parent, its fields, and the functions of its variable.
+local function parse(text)
+  local functions, classes, of_variable = {}, {}, {}
+  local comment, class = {}, nil
+  local take = {
+    ["^%-%-%-@class ([%w_.]+)%s*:?%s*([%w_.]*)"] = function(name, parent)
+      class = { parent = parent, fields = {}, functions = {} }
+      classes[name] = class
+    end,
+    ["^%-%-%-@field ([%w_]+)"] = function(name) class.fields[name] = true end,
+    ["^local ([%w_]+) ="] = function(variable) of_variable[variable] = class end,
+    ["^function ([%w_]+)[.:]([%w_]+)(%b())"] = function(variable, name, parameters)
+      assert(of_variable[variable], variable .. " is not declared").functions[name] = true
+      functions[#functions + 1] = { name = variable .. "." .. name, parameters = parameters,
+        comment = "\n" .. table.concat(comment, "\n") .. "\n" }
+    end,
+  }
+  for line in text:gmatch("[^\n]*") do
+    for pattern, fn in pairs(take) do
+      if line:find(pattern) then fn(line:match(pattern)) end
+    end
+    if line:find("^%-%-%-") then comment[#comment + 1] = line else comment, class = {}, nil end
+  end
+  return { functions = functions, classes = classes }
 end
 
--- The names that a definition file declares for a class: its ---@field lines and its functions, sorted.
-local function defined(text, class, variable)
-  local names = {}
-  local header = text:match("%-%-%-@class " .. class:gsub("%.", "%%.") .. "(%f[:%s].-)\nlocal " .. variable .. " = ")
-  assert(header, class .. " is not defined")
-  for name in header:gmatch("%-%-%-@field ([%w_]+)") do names[name] = true end
-  for name in text:gmatch("\nfunction " .. variable .. "[.:]([%w_]+)") do names[name] = true end
+local definitions, classes = {}, {}
+for _, module in ipairs(public.modules) do
+  definitions[module] = parse(text_of(module.types))
+  for name, class in pairs(definitions[module].classes) do classes[name] = class end
+end
+
+-- Of a class whose objects have methods; the others are tables of a module, or of options.
+local function has_methods(name, class)
+  return name:match("[^.]+$"):find("^%u") and next(class.functions) ~= nil
+end
+
+-- The fields and functions of a class, and those that it inherits.
+local function defined(name)
+  local names, class = {}, assert(classes[name], name .. " is not defined")
+  for field in pairs(class.fields) do names[field] = true end
+  for fn in pairs(class.functions) do names[fn] = true end
+  if classes[class.parent] then
+    for _, inherited in ipairs(defined(class.parent)) do
+      names[inherited] = not (public.not_inherited[name] or {})[inherited] or nil
+    end
+  end
   return names_in(names)
 end
 
-describe("types/luawait.lua", function()
-  local text = text_of("types/luawait.lua")
+for _, module in ipairs(public.modules) do
+  describe(module.types, function()
+    local text, object = text_of(module.types), require(module.name)
 
-  it("defines the names of the module, and no others", function()
-    assert.same(names_in(async), defined(text, "luawait", "async"))
-    assert.same(names_in(async.errors), defined(text, "luawait.errors", "errors"))
-  end)
-
-  it("defines the methods of every class, and no others", function()
-    async.run(function()
-      local group <close> = async.TaskGroup()
-      for class, object in pairs({
-        Future = async.Future(), Handle = async.call_soon(print), Timeout = async.timeout(nil), TaskGroup = group,
-        Event = async.Event(), Semaphore = async.Semaphore(), Lock = async.Lock(), Runner = async.Runner(),
-      }) do
-        if class == "Handle" then object:cancel() end
-        assert.same(methods_of(object), defined(text, "luawait." .. class, class), class)
-      end
-      local of_both = defined(text, "luawait.Task", "Task")
-      for _, name in ipairs(defined(text, "luawait.Future", "Future")) do
-        if not name:find("^set_") and name ~= "cancel" then of_both[#of_both + 1] = name end
-      end
-      table.sort(of_both)
-      assert.same(methods_of(async.current_task()), of_both)
+    it("is a meta file", function()
+      assert.is_truthy(text:find("^%-%-%-@meta " .. module.name:gsub("%.", "%%.") .. "\n"))
+      assert.is_truthy(text:find("\nlocal " .. module.variable .. " =", 1, true))
+      assert.is_truthy(load(text, "@" .. module.types))
     end)
-  end)
-end)
 
-describe("types/std.lua", function()
-  local text = text_of("types/std.lua")
-
-  it("defines the names of the module, and no others", function()
-    assert.same(names_in(std), defined(text, "luawait.std", "std"))
-    assert.same(names_in(std.coroutine), defined(text, "luawait.std.coroutine", "std_coroutine"))
-  end)
-end)
-
-describe("types/net.lua", function()
-  local text = text_of("types/net.lua")
-
-  it("defines the names of the module and the methods of its classes, and no others", function()
-    assert.same(names_in(net), defined(text, "luawait.net", "net"))
-    async.run(function()
-      local server <close> = net.serve("127.0.0.1", 0, function() end)
-      local _, port = server:address()
-      local stream <close> = net.connect("127.0.0.1", port)
-      assert.same(methods_of(stream), defined(text, "luawait.net.Stream", "Stream"))
-      assert.same(methods_of(server), defined(text, "luawait.net.Server", "Server"))
-    end)
-  end)
-end)
-
-describe("a definition file", function()
-  for _, path in ipairs(list_files("types/*.lua")) do
-    it(path .. " is a meta file that says something about every function", function()
-      local text = text_of(path)
-      assert.is_truthy(text:find("^%-%-%-@meta luawait"))
-      assert.is_truthy(load(text, "@" .. path))
-      for before, name in text:gmatch("([^\n]*)\nfunction ([%w_.:]+)") do
-        assert.is_truthy(before:find("^%-%-%-"), ("%s: %s has no comment"):format(path, name))
+    it("defines the names of the module, and no others", function()
+      assert.same(names_in(object), defined(module.name))
+      for name, value in pairs(object) do
+        local inner = module.name .. "." .. name
+        if name:find("^%l") and classes[inner] then assert.same(names_in(value), defined(inner), inner) end
       end
     end)
-  end
+
+    it("defines the methods of every class, and no others", function()
+      local checked = {}
+      local function check(class, instance)
+        checked[class] = true
+        assert.same(names_in(debug.getmetatable(instance).__index), defined(class), class)
+      end
+      if module.objects then async.run(function() module.objects(check) end) end
+      for name, class in pairs(definitions[module].classes) do
+        if has_methods(name, class) then
+          assert.is_true(checked[name], name .. ": give an object of it in spec/support/public.lua")
+        end
+      end
+    end)
+
+    it("says what every function does, and the type of every parameter", function()
+      for _, fn in ipairs(definitions[module].functions) do
+        local where = module.types .. ": " .. fn.name
+        assert.is_truthy(fn.comment:find("\n%-%-%-[^@%s|]"), where .. " has no comment")
+        for parameter in fn.parameters:gmatch("[%w_.]+") do
+          local typed = fn.comment:find("\n%-%-%-@param " .. parameter:gsub("%.", "%%.") .. "%?? %S+")
+          assert.is_truthy(typed, ("%s: no type for %s"):format(where, parameter))
+        end
+      end
+    end)
+  end)
+end
+
+describe("the public modules", function()
+  local rows = {}
+  for _, module in ipairs(public.modules) do rows[module.name] = module end
+
+  it("are those whose first line names them", function()
+    local named = {}
+    for _, path in ipairs(list_files("lua/luawait/*.lua")) do
+      local name = text_of(path):match("^%-%-%- (luawait[%w_.]*):")
+      if name then
+        named[#named + 1] = name
+        assert.is_truthy(rows[name], name .. " has no row in spec/support/public.lua")
+      end
+    end
+    assert.equal(#public.modules, #named)
+  end)
+
+  it("are those that have a definition file", function()
+    assert.equal(#public.modules, #list_files("types/*.lua"))
+  end)
+
+  it("have a page that the list of pages knows", function()
+    local list = text_of("docs/README.md")
+    for _, module in ipairs(public.modules) do
+      local page = module.pages:match("^docs/([%w_]+%.md)$")
+      if page then assert.is_truthy(list:find("(" .. page .. ")", 1, true), page .. " is not in docs/README.md") end
+    end
+  end)
 end)
 
-describe("docs/", function()
-  local all = {}
-  for _, page in ipairs(list_files("docs/*.md")) do
-    if not page:find("tutorial") then all[#all + 1] = text_of(page) end
-  end
-  local text = table.concat(all, "\n")
+-- ---- pages ----
 
-  local definitions = text_of("types/luawait.lua")
-
-  local function mentions(name)
-    return text:find("%f[%w_]" .. name .. "%f[^%w_]") ~= nil
-  end
-
-  it("mentions every public name", function()
-    for module, object in pairs({ luawait = async, ["luawait.std"] = std, ["luawait.net"] = net }) do
-      for _, name in ipairs(names_in(object)) do
-        assert.is_true(mentions(name), ("docs/ does not mention %s of %s"):format(name, module))
+-- What stands in backquotes or in a block of code: the words of the pages that match a pattern, but for the tutorial.
+local function code_words(pattern)
+  local words = {}
+  for _, page in ipairs(list_files(pattern)) do
+    if not page:find("tutorial") then
+      local text = text_of(page):gsub("\n```(.-)\n```", function(block)
+        for word in block:gmatch("[%w_]+") do words[word] = true end
+        return ""
+      end)
+      for span in text:gmatch("`([^`]+)`") do
+        for word in span:gmatch("[%w_]+") do words[word] = true end
       end
     end
-  end)
+  end
+  return words
+end
 
-  it("mentions every method", function()
-    for class, name in definitions:gmatch("\nfunction (%u%w+):([%w_]+)") do
-      assert.is_true(mentions(name), ("docs/ does not mention %s:%s"):format(class, name))
-    end
-  end)
+for _, module in ipairs(public.modules) do
+  describe(module.pages .. " of " .. module.name, function()
+    local words = code_words(module.pages)
 
-  it("mentions every option", function()
-    for fields in definitions:gmatch("%-%-%-@class luawait[%w.]+Options\n(.-)\n\n") do
-      for name in fields:gmatch("%-%-%-@field ([%w_]+)") do
-        assert.is_true(mentions(name), ("docs/ does not mention the option %s"):format(name))
+    local function add_missing(missing, names, class)
+      for name in pairs(names) do
+        if not words[name] then missing[#missing + 1] = class .. ": " .. name end
       end
     end
+
+    it("has every public name, every method and every option", function()
+      local missing = {}
+      for name, class in pairs(definitions[module].classes) do
+        add_missing(missing, class.functions, name)
+        if name == module.name or name:find("Options$") then add_missing(missing, class.fields, name) end
+      end
+      assert.same({}, missing)
+    end)
+  end)
+end
+
+-- ---- docs/CONCURRENCY.md ----
+
+describe("docs/CONCURRENCY.md", function()
+  local text = text_of("docs/CONCURRENCY.md")
+  local prose, tables = text:match("^(.-\n)## Every function that waits\n(.*)$")
+
+  -- Paragraphs and items of lists. A heading, a row of a table and what a colon leads from are none of their own.
+  local function statements()
+    local found = {}
+    local flat = prose:gsub("\n#[^\n]*", "\n"):gsub("\n|[^\n]*", ""):gsub("\n%- ", "\n\n")
+    for statement in (flat .. "\n\n"):gmatch("(.-)\n\n+") do
+      if statement:find("%S") then found[#found + 1] = statement end
+    end
+    return found
+  end
+
+  it("names a test for every statement", function()
+    local found = statements()
+    assert.is_true(#found > 40)
+    local missing = {}
+    for i = 2, #found do -- the first says what the page is
+      if not found[i]:find(TEST) then missing[#missing + 1] = found[i] end
+    end
+    assert.same({}, missing)
+  end)
+
+  -- The rows of the tables: what the first column names, and all of the row.
+  local rows, named = {}, {}
+  for row in tables:gmatch("|[^\n]+|") do
+    local first = row:match("^| ([^|]+) |")
+    if first ~= "function" and first ~= "---" then
+      rows[#rows + 1] = row
+      for name in first:gmatch("`([%w_.:]+)`") do named[name] = true end
+    end
+  end
+
+  it("names a test for every row of its tables", function()
+    assert.is_true(#rows > 40)
+    for _, row in ipairs(rows) do assert.is_truthy(row:find(TEST .. "[^|]*|$"), "no test is named for: " .. row) end
+  end)
+
+  -- As the tables write it: Queue:get, std.coroutine.wrap.
+  local function table_name(fn)
+    return (fn.name:gsub("^std_coroutine%.", "std.coroutine."):gsub("^(%u%w*)%.", "%1:"))
+  end
+
+  for _, module in ipairs(public.modules) do
+    it("has every function of " .. module.name .. " that waits in its tables", function()
+      local missing = {}
+      for _, fn in ipairs(definitions[module].functions) do
+        local waits = fn.comment:find("%f[%a]Waits%f[%A]") or fn.comment:find("may wait%f[%A]")
+        if waits and not named[table_name(fn)] then missing[#missing + 1] = table_name(fn) end
+      end
+      assert.same({}, missing)
+    end)
+  end
+
+  it("has nothing in its tables that is no function", function()
+    local functions = {}
+    for _, module in ipairs(public.modules) do
+      for _, fn in ipairs(definitions[module].functions) do functions[table_name(fn)] = true end
+    end
+    for name in pairs(named) do assert.is_true(functions[name], name .. " is in no file of types/") end
   end)
 end)

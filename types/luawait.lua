@@ -67,7 +67,8 @@ local async = {
 ---cleanup, closes what the loop opened, and reports the failures that nobody has retrieved. A task that does not end
 ---within `opts.shutdown_timeout` is closed by force, and that is reported.
 ---
----Blocks the Lua state until then. May be called again afterwards; one Lua state has one loop at a time.
+---Waits outside of tasks: it blocks the Lua state until then. May be called again afterwards; one Lua state has one
+---loop at a time.
 ---
 ---Raises the main task's error; RuntimeError inside a running loop, and for a Coroutine that was used before;
 ---DeadlockError when tasks wait and nothing can wake them, with a list of the tasks and what each waits for;
@@ -82,18 +83,20 @@ function async.run(awaitable, opts) end
 ---@class luawait.Runner
 local Runner = {}
 
+---A new runner; its loop is not open yet. After `asyncio.Runner`.
 ---@param opts? luawait.RunOptions
 ---@return luawait.Runner
 function async.Runner(opts) end
 
----Runs an awaitable as the main task on the runner's loop, which stays open with the other tasks in it.
+---Runs an awaitable as the main task on the runner's loop, which stays open with the other tasks in it. Waits as
+---`async.run`.
 ---Raises as `async.run`; RuntimeError when the runner is closed, or another Runner is open. After `asyncio.Runner.run`.
 ---@param awaitable luawait.Awaitable
 ---@return any ... its results
 function Runner:run(awaitable) end
 
----Cancels the tasks that are left, waits for them and closes the loop, as `async.run` does on its way out. Twice is
----fine.
+---Cancels the tasks that are left and closes the loop, as `async.run` does on its way out. Waits for these tasks. Twice
+---is fine.
 ---Raises RuntimeError inside the running loop. After `asyncio.Runner.close`.
 function Runner:close() end
 
@@ -522,9 +525,11 @@ function Event:set() end
 ---Clears it: waits block again. After `asyncio.Event.clear`.
 function Event:clear() end
 
+---Whether it is set. After `asyncio.Event.is_set`.
 ---@return boolean
 function Event:is_set() end
 
+---Its state, and how many tasks wait for it.
 ---@return { is_set: boolean, waiters: integer }
 function Event:statistics() end
 
@@ -534,6 +539,7 @@ function Event:statistics() end
 ---@class luawait.Semaphore
 local Semaphore = {}
 
+---A semaphore with so many permits.
 ---@param n? integer permits, 0 or more (default 1)
 ---@return luawait.Semaphore
 function async.Semaphore(n) end
@@ -571,6 +577,7 @@ function Semaphore:locked() end
 ---@return integer
 function Semaphore:value() end
 
+---Its free permits, and how many tasks wait for one.
 ---@return { value: integer, waiters: integer, bound: integer? } `bound` only if it is bounded
 function Semaphore:statistics() end
 
@@ -607,6 +614,7 @@ function Lock:with(fn, ...) end
 ---@return boolean
 function Lock:locked() end
 
+---Who holds it, and how many tasks wait for it.
 ---@return { locked: boolean, waiters: integer, holder: luawait.Task? }
 function Lock:statistics() end
 
@@ -619,14 +627,15 @@ local Condition = {}
 ---@return luawait.Condition
 function async.Condition(lock) end
 
----Locks its lock and returns that, whose `__close` releases it. As `lock:acquire()`.
+---Locks its lock and returns that, whose `__close` releases it. Waits as `lock:acquire()`.
 ---@return luawait.Lock
 function Condition:acquire() end
 
 ---Releases its lock. As `lock:release()`.
 function Condition:release() end
 
----Locks its lock, calls `fn(...)`, releases it on every way out, and returns what `fn` returned. As `lock:with()`.
+---Locks its lock, calls `fn(...)`, releases it on every way out, and returns what `fn` returned. Waits as
+---`lock:with()`.
 ---@param fn fun(...): ...
 ---@param ... any its arguments
 ---@return any ... its results
@@ -662,6 +671,7 @@ function Condition:notify(n) end
 ---Wakes all who wait. Raises RuntimeError if the lock is not acquired. After `asyncio.Condition.notify_all`.
 function Condition:notify_all() end
 
+---How many tasks wait to be notified, and the same of its lock.
 ---@return { waiters: integer, lock: { locked: boolean, waiters: integer, holder: luawait.Task? } }
 function Condition:statistics() end
 
@@ -669,6 +679,7 @@ function Condition:statistics() end
 ---@class luawait.Barrier
 local Barrier = {}
 
+---A barrier for so many tasks.
 ---@param parties integer how many tasks, 1 or more
 ---@return luawait.Barrier
 function async.Barrier(parties) end
@@ -688,6 +699,7 @@ function Barrier:reset() end
 ---Breaks it: those who wait, and who come until it is reset, get BrokenBarrierError. After `asyncio.Barrier.abort`.
 function Barrier:abort() end
 
+---How many tasks it waits for. After `asyncio.Barrier.parties`.
 ---@return integer
 function Barrier:parties() end
 
@@ -695,9 +707,11 @@ function Barrier:parties() end
 ---@return integer
 function Barrier:n_waiting() end
 
+---Whether it is broken. After `asyncio.Barrier.broken`.
 ---@return boolean
 function Barrier:broken() end
 
+---Its state, and how many tasks wait.
 ---@return { parties: integer, waiters: integer, broken: boolean }
 function Barrier:statistics() end
 
@@ -747,7 +761,7 @@ function Queue:get() end
 function Queue:get_nowait() end
 
 ---For a loop over the items as they come, until the queue is shut down and has no more: `for item in queue:iter() do`.
----Several loops can share a queue. Each step waits as `get`.
+---Several loops can share a queue. Waits in each step, as `get`.
 ---@return fun(queue: luawait.Queue): any next
 ---@return luawait.Queue queue
 function Queue:iter() end
@@ -778,6 +792,7 @@ function Queue:empty() end
 ---@return boolean
 function Queue:full() end
 
+---How many items it holds at most; 0 or less: any number. After `asyncio.Queue.maxsize`.
 ---@return integer
 function Queue:maxsize() end
 
@@ -791,6 +806,7 @@ function Queue:maxsize() end
 ---@field joiners integer tasks in `join`
 ---@field shut_down boolean
 
+---What it holds, and how many tasks wait.
 ---@return luawait.QueueStatistics
 function Queue:statistics() end
 

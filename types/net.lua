@@ -99,22 +99,22 @@ function Stream:read_line(limit) end
 ---@return string data "" when nothing came
 function Stream:read_all(limit) end
 
----Iterates over the lines, each as read_line returns it.
+---Iterates over the lines, each as read_line returns it. Waits in each step.
 ---@param limit? integer bytes of a line (default 65536)
 ---@return fun(): string?
 function Stream:lines(limit) end
 
----Writes all its arguments; what several tasks write is never mixed within one call. Returns at once while less than
----64 KiB wait to be sent, else waits until it is so. Raises OSError, also for what an earlier call had left to be
----sent; RuntimeError after shutdown. A cancelled one has handed over everything, which will be sent. In a callback of
----the loop, where nothing can wait, it returns at once whatever waits to be sent.
+---Writes all its arguments; what several tasks write is never mixed within one call. Waits while 64 KiB or more wait
+---to be sent. Raises OSError, also for what an earlier call had left to be sent; RuntimeError after shutdown. A
+---cancelled one has handed over everything, which will be sent. In a callback of the loop, where nothing can wait, it
+---returns at once whatever is to be sent.
 ---@param ... string | number
 function Stream:write(...) end
 
 ---Waits until everything written has been handed to the system. Raises OSError.
 function Stream:flush() end
 
----Half-close: waits until everything written has been sent, and tells the peer that no more will come. Reading goes on.
+---Half-close: tells the peer that no more will come. Waits until everything written has been sent. Reading goes on.
 ---Raises OSError. A cancelled one is carried out all the same.
 function Stream:shutdown() end
 
@@ -122,6 +122,7 @@ function Stream:shutdown() end
 ---to the stream get RuntimeError. Twice is fine.
 function Stream:close() end
 
+---Whether it is closed for the program.
 ---@return boolean closing true once it is closed for the program
 function Stream:is_closing() end
 
@@ -152,6 +153,7 @@ function Stream:set_keepalive(enable, delay) end
 ---@field readers integer tasks that wait for data: 0 or 1
 ---@field writers integer tasks that wait in write, flush, shutdown or at the end of a scope
 
+---What went through it and what is on its way; also after close.
 ---@return luawait.net.StreamStatistics
 function Stream:statistics() end
 
@@ -168,10 +170,11 @@ function Server:address() end
 ---Stops accepting; the handlers that run go on. Never waits. Twice is fine.
 function Server:close() end
 
+---Whether it has stopped accepting.
 ---@return boolean closing true once it accepts no more
 function Server:is_closing() end
 
----Stops accepting and waits for the handlers. Those that still run after the timeout are cancelled and waited for. A
+---Stops accepting. Waits for the handlers. Those that still run after the timeout are cancelled and waited for. A
 ---cancelled shutdown has stopped accepting, the handlers go on. A handler may call it: it does not wait for itself.
 ---@param timeout? number seconds (default: however long it takes)
 function Server:shutdown(timeout) end
@@ -185,6 +188,7 @@ function Server:serve_forever() end
 ---@field max_connections? integer
 ---@field serving boolean
 
+---Its connections, now and so far; also after close.
 ---@return luawait.net.ServerStatistics
 function Server:statistics() end
 

@@ -3,8 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Four children to a node: half the levels of a binary heap, and the children share a cache line. */
-enum { ARITY = 4, FIRST_CAPACITY = 64 };
+enum { ARITY = LW_HEAP_ARITY, FIRST_CAPACITY = 64 };
 
 static int before(const lw_HeapEntry *a, const lw_HeapEntry *b) {
   if (a->key != b->key) return a->key < b->key;

@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Four children to a node: half the levels of a binary heap, and the children share a cache line. The first of the node
+ * at i stands at i * LW_HEAP_ARITY + 1. */
+enum { LW_HEAP_ARITY = 4 };
+
 typedef struct lw_HeapNode {
   uint32_t index; /* place in the array, from 1; 0: not in the heap */
   uint32_t order; /* decides between equal keys; compared so that it may wrap around */

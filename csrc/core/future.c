@@ -9,6 +9,7 @@
 #include "core/handle.h"
 #include "core/park.h"
 #include "core/task.h"
+#include "core/testing.h"
 
 enum { VALUE = 1, RESULTS = LW_ONE | LW_PACKED };
 
@@ -313,7 +314,9 @@ static int future_tostring(lua_State *L) {
 
 /* async.Future(): a new pending one */
 static int new_future(lua_State *L) {
-  lw_future_new(L, lw_loop(L));
+  lw_Loop *loop = lw_loop(L);
+  lw_future_new(L, loop);
+  if (LW_UNLIKELY(loop->testing != NULL)) lw_leaks_note_future(L);
   return 1;
 }
 

@@ -1,6 +1,7 @@
 #include "core/handle.h"
 
 #include <lauxlib.h>
+#include <math.h>
 
 #include "base/error.h"
 #include "core/timers.h"
@@ -13,7 +14,7 @@ lw_Handle *lw_handle_new(lua_State *L, lw_Loop *loop, int fn, int nargs) {
   if (nargs > LW_MAX_ARGS) luaL_error(L, "too many arguments");
   handle = lua_newuserdatauv(L, sizeof *handle, 1 + nargs);
   index = lua_gettop(L);
-  *handle = (lw_Handle){.timed.node = {.type = LW_HANDLE, .state = LW_WAITING}};
+  *handle = (lw_Handle){.timed.node = {.type = LW_HANDLE, .state = LW_WAITING}, .when = NAN};
   for (i = 0; i <= nargs; i++) {
     lua_pushvalue(L, fn + i);
     lua_setiuservalue(L, index, 1 + i);
@@ -161,10 +162,10 @@ static int handle_cancelled(lua_State *L) {
 /* handle:when(): the loop time it is due at, in seconds; nil for call_soon */
 static int handle_when(lua_State *L) {
   lw_Handle *handle = lw_self(L);
-  if (handle->when != 0)
-    lua_pushnumber(L, handle->when);
-  else
+  if (isnan(handle->when))
     lua_pushnil(L);
+  else
+    lua_pushnumber(L, handle->when);
   return 1;
 }
 

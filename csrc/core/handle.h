@@ -7,7 +7,7 @@
 /* Anchored until it has run or was cancelled. User value 1 is the function, the others are its arguments. */
 typedef struct lw_Handle {
   lw_Timed timed;
-  double when;       /* seconds of the loop's clock; 0 without a deadline */
+  double when;       /* seconds of the loop's clock; NAN without a deadline */
   lw_Future *future; /* in whose list it stands, or NULL; that future is its argument, and so alive */
 } lw_Handle;
 

@@ -30,10 +30,7 @@ lw_Loop *lw_running_loop(lua_State *L) {
   return loop;
 }
 
-uint64_t lw_now(const lw_Loop *loop) {
-  (void)loop;
-  return uv_hrtime();
-}
+uint64_t lw_now(const lw_Loop *loop) { return LW_UNLIKELY(loop->clock != NULL) ? *loop->clock : uv_hrtime(); }
 
 /* ---- what is kept alive ---- */
 
@@ -218,7 +215,7 @@ static void on_timer(uv_timer_t *timer) {
 
 /* Sets the uv_timer for the earliest deadline, rounded up to the next millisecond: so many sleeps share one wake-up,
  * and none ends early. */
-static void arm(lw_Loop *loop) {
+void lw_arm(lw_Loop *loop) {
   uint64_t due;
   if (loop->timers.count == 0) {
     if (loop->armed != 0) uv_timer_stop(&loop->timer);
@@ -246,18 +243,24 @@ void lw_ready(lw_Loop *loop, lw_Node *node) {
   lw_list_push(&loop->ready, &node->link);
 }
 
+int lw_may_go_on(lw_Loop *loop) {
+  if (loop->testing != NULL || lw_now(loop) - loop->turn_start > TURN_NS) return 0;
+  loop->turn_steps = CHECK_STEPS;
+  return 1;
+}
+
+static lw_Node *next_step(lw_Loop *loop) {
+  const lw_Link *link = loop->ready.first;
+  return link != NULL ? lw_next_step(loop, (lw_NodeType)LW_CONTAINER(link, lw_Node, link)->type) : NULL;
+}
+
 /* Runs under lua_pcall; what it lets through is a memory error of the loop's own, never one of a user's function. */
 static int drain(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
-  uint64_t start = lw_now(loop);
-  unsigned count = 0;
-  lw_Link *link;
-  while (loop->stop == 0 && (link = lw_list_pop(&loop->ready)) != NULL) {
-    lw_Node *node = LW_CONTAINER(link, lw_Node, link);
-    loop->stepping = node;
-    loop->classes[node->type].run(loop, node);
-    if (++count % CHECK_STEPS == 0 && lw_now(loop) - start > TURN_NS) break;
-  }
+  lw_Node *node;
+  loop->turn_start = lw_now(loop);
+  loop->turn_steps = CHECK_STEPS;
+  while ((node = next_step(loop)) != NULL) loop->classes[node->type].run(loop, node);
   loop->stepping = NULL;
   return 0;
 }
@@ -279,13 +282,13 @@ void lw_loop_turn(lw_Loop *loop) {
   lua_State *L = loop->L;
   if (loop->ready.first != NULL) {
     loop->draining = 1;
-    lua_pushcfunction(L, drain);
+    lua_pushcfunction(L, loop->drain);
     lua_pushlightuserdata(L, loop);
     lw_push_ref(L, loop, LW_REF_ANCHORS);
     if (lua_pcall(L, 2, 0, 0) != LUA_OK) turn_failed(L, loop);
     loop->draining = 0;
   }
-  arm(loop);
+  loop->arm(loop);
   if (loop->stop != 0) uv_stop(loop->uv);
   if (loop->ready.first != NULL)
     uv_idle_start(&loop->idle, on_idle);
@@ -297,6 +300,7 @@ static void on_prepare(uv_prepare_t *prepare) { lw_loop_turn(prepare->data); }
 
 static void on_check(uv_check_t *check) {
   lw_Loop *loop = check->data;
+  loop->polls++;
   if (loop->ready.first != NULL) lw_loop_turn(loop);
 }
 
@@ -331,6 +335,13 @@ void lw_debug_end_step(lw_Loop *loop) {
 }
 
 /* ---- opening and closing ---- */
+
+static void end_testing(lw_Loop *loop) {
+  loop->testing = NULL;
+  loop->clock = NULL;
+  loop->drain = drain;
+  loop->arm = lw_arm;
+}
 
 void lw_loop_open(lua_State *L, lw_Loop *loop) {
   int err;
@@ -376,6 +387,7 @@ void lw_loop_close(lw_Loop *loop) {
   uv_loop_close(loop->uv);
   free(loop->uv);
   lw_heap_free(&loop->timers);
+  end_testing(loop);
 }
 
 /* The state is being closed: nothing of Lua's may be called or trusted any more but the memory of the userdata. */
@@ -413,6 +425,7 @@ static void new_table_ref(lua_State *L, lw_Loop *loop, lw_Ref ref, int weak) {
 lw_Loop *lw_open_loop(lua_State *L) {
   lw_Loop *loop = lua_newuserdatauv(L, sizeof *loop, 0);
   memset(loop, 0, sizeof *loop);
+  end_testing(loop);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, loop_gc);
   lua_setfield(L, -2, "__gc");

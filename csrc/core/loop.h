@@ -96,6 +96,8 @@ typedef enum lw_Stop {
 
 struct lw_WaitClass;
 struct lw_Monitor;
+struct lw_Testing;
+struct lw_Faults;
 
 struct lw_Loop {
   uv_loop_t *uv; /* apart, since it must outlive the loop's userdata when the state is closed from inside a run */
@@ -107,15 +109,25 @@ struct lw_Loop {
   int open;             /* are the handles above (but the last) initialised? */
   void *owner;          /* the Runner that opened it */
   uint64_t armed;       /* millisecond for which `timer` is set; 0: it is not */
+  uint32_t polls;       /* counts them */
 
-  int turning;       /* uv_run is on the stack */
-  lua_State *L;      /* the state that turns the loop; NULL while nobody does */
-  lw_List ready;     /* lw_Node */
-  lw_Heap timers;    /* lw_Timed */
-  lw_Task *current;  /* the running task */
-  lw_Node *stepping; /* the node whose turn it is */
-  int failed;        /* set by the step that just ended: its result is an error */
-  int passing;       /* set by a wait in a coroutine of the user's: the yield is on its way to the task */
+  /* What core/testing replaces until the loop is closed. */
+  struct lw_Testing *testing; /* NULL: no test runs */
+  struct lw_Faults *faults;   /* core/faults': lives as long as the Lua state */
+  const uint64_t *clock;      /* a virtual one; NULL: the system's */
+  lua_CFunction drain;        /* under lua_pcall, with the loop and the anchors: runs what is ready */
+  void (*arm)(lw_Loop *loop); /* before a poll: sees to it that the poll ends for the earliest deadline */
+
+  int turning;         /* uv_run is on the stack */
+  lua_State *L;        /* the state that turns the loop; NULL while nobody does */
+  lw_List ready;       /* lw_Node */
+  lw_Heap timers;      /* lw_Timed */
+  lw_Task *current;    /* the running task */
+  lw_Node *stepping;   /* the node whose turn it is */
+  uint64_t turn_start; /* of this go at the ready queue */
+  uint32_t turn_steps; /* that may be made before the clock is looked at again */
+  int failed;          /* set by the step that just ended: its result is an error */
+  int passing;         /* set by a wait in a coroutine of the user's: the yield is on its way to the task */
   int draining;
   uint32_t last_ending; /* while tasks are being ended: the id up to which, 0 at other times */
   uint32_t ending;      /* and how many of these are left; with the last one the loop stops */
@@ -188,6 +200,9 @@ void lw_push_anchored(lua_State *L, const lw_Loop *loop, uint32_t slot);
 int lw_timer_start(lw_Loop *loop, lw_Timed *timed, uint64_t deadline);
 void lw_timer_stop(lw_Loop *loop, lw_Timed *timed);
 
+/* The `arm` of a loop on the system's clock. */
+void lw_arm(lw_Loop *loop);
+
 /* Opens and closes the uv_loop. Opening raises OSError. Closing closes every handle that is still open and runs their
  * close callbacks; no Lua code runs in it. */
 void lw_loop_open(lua_State *L, lw_Loop *loop);
@@ -217,6 +232,19 @@ int lw_note_get(lua_State *L, lw_Loop *loop, int index, const char *key);
 /* Makes the loop userdata of this state, pushes it. */
 lw_Loop *lw_open_loop(lua_State *L);
 
+/* Takes the node whose turn it is out of the ready queue; NULL when this go is over, or it is of another type. A `run`
+ * may go on with the next one of its own type: that saves a return, which the processor foresees badly after a longjmp
+ * like that of a yield. */
+int lw_may_go_on(lw_Loop *loop); /* slow path */
+static inline lw_Node *lw_next_step(lw_Loop *loop, lw_NodeType type) {
+  lw_Link *link = loop->ready.first;
+  if (link == NULL || loop->stop != 0 || LW_CONTAINER(link, lw_Node, link)->type != type) return NULL;
+  if (LW_UNLIKELY(loop->turn_steps == 0 && !lw_may_go_on(loop))) return NULL;
+  loop->turn_steps--;
+  lw_list_remove(&loop->ready, link);
+  return loop->stepping = LW_CONTAINER(link, lw_Node, link);
+}
+
 /* Slow paths of the two below. */
 void lw_debug_begin_step(lw_Loop *loop);
 void lw_debug_end_step(lw_Loop *loop);
@@ -226,7 +254,7 @@ void lw_wait_for_monitor(lw_Loop *loop);
 static inline void lw_begin_step(lw_Loop *loop, lua_State *L) {
   atomic_store_explicit(&loop->steps, atomic_load_explicit(&loop->steps, memory_order_relaxed) + 1,
                         memory_order_relaxed);
-  atomic_store_explicit(&loop->active, L, memory_order_relaxed);
+  atomic_store_explicit(&loop->active, L, memory_order_release); /* with it the monitor sees loop->current */
   if (LW_UNLIKELY(loop->debug)) lw_debug_begin_step(loop);
 }
 

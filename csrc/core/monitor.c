@@ -55,7 +55,9 @@ static void set_hook(lw_Monitor *monitor, lua_Hook hook) {
 }
 
 static void restore_hook(lua_State *L, lw_Monitor *monitor) {
+  uv_mutex_lock(&monitor->lock); /* so that what the thread wrote before it set the hook is seen here */
   lua_sethook(L, monitor->hook, monitor->hook_mask, monitor->hook_count);
+  uv_mutex_unlock(&monitor->lock);
 }
 
 /* In the running step, on the loop's thread: */

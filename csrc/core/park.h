@@ -41,6 +41,7 @@ typedef enum lw_WaitKind {
   LW_WAIT_READ,
   LW_WAIT_WRITE,
   LW_WAIT_SERVER,
+  LW_WAIT_TESTING,
   LW_WAIT_KINDS
 } lw_WaitKind;
 

@@ -61,8 +61,22 @@ static int turn(lw_Loop *loop) {
   return loop->stop;
 }
 
-/* Pushes a DeadlockError that lists the parked tasks. */
-static void push_deadlock(lua_State *L, lw_Loop *loop) {
+/* Pushes the line about the unfinished task on the top in place of it. */
+static void describe_wait(lua_State *L, lw_Loop *loop) {
+  lw_Task *task = lw_to_task(L, loop, -1);
+  lw_task_push_description(L, loop, -1, task);
+  if (lw_task_node(task)->state == LW_WAITING) {
+    lw_push_waiting_on(L, loop, task);
+    lua_pushfstring(L, "\n  %s waits for: %s", lua_tostring(L, -2), lua_tostring(L, -1));
+    lua_remove(L, -2);
+  } else {
+    lua_pushfstring(L, "\n  %s is ready to run", lua_tostring(L, -1));
+  }
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+void lw_push_waits(lua_State *L, lw_Loop *loop) {
   lua_Integer i, n;
   int tasks;
   luaL_Buffer buffer;
@@ -70,18 +84,9 @@ static void push_deadlock(lua_State *L, lw_Loop *loop) {
   tasks = lua_gettop(L);
   n = (lua_Integer)lua_rawlen(L, tasks);
   luaL_buffinit(L, &buffer);
-  lua_pushfstring(
-      L, n == 1 ? "%d task waits, and nothing can wake it:" : "%d tasks wait, and nothing can wake them:", (int)n);
-  luaL_addvalue(&buffer);
   for (i = 1; i <= n && i <= MAX_LISTED; i++) {
-    lw_Task *task;
     lua_rawgeti(L, tasks, i);
-    task = lw_to_task(L, loop, -1);
-    lw_task_push_description(L, loop, -1, task);
-    lw_push_waiting_on(L, loop, task);
-    lua_pushfstring(L, "\n  %s waits for: %s", lua_tostring(L, -2), lua_tostring(L, -1));
-    lua_replace(L, -4);
-    lua_pop(L, 2);
+    describe_wait(L, loop);
     luaL_addvalue(&buffer);
   }
   if (n > MAX_LISTED) {
@@ -89,9 +94,18 @@ static void push_deadlock(lua_State *L, lw_Loop *loop) {
     luaL_addvalue(&buffer);
   }
   luaL_pushresult(&buffer);
-  lw_error_push(L, LW_DEADLOCK_ERROR, "%s", lua_tostring(L, -1));
-  lua_replace(L, tasks);
-  lua_settop(L, tasks);
+  lua_remove(L, tasks);
+}
+
+/* Pushes a DeadlockError that lists the parked tasks. */
+static void push_deadlock(lua_State *L, lw_Loop *loop) {
+  int n = (int)loop->unfinished;
+  lw_push_waits(L, loop);
+  lua_pushfstring(L,
+                  n == 1 ? "%d task waits, and nothing can wake it:" : "%d tasks wait, and nothing can wake them:", n);
+  lw_error_push(L, LW_DEADLOCK_ERROR, "%s%s", lua_tostring(L, -1), lua_tostring(L, -2));
+  lua_replace(L, -3);
+  lua_pop(L, 1);
 }
 
 /* Runs the awaitable at 2 as the main task, under lua_pcall; leaves the finished task. */

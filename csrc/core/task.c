@@ -196,7 +196,7 @@ static LW_INLINE void prefetch_next(const lw_Loop *loop) {
   prefetch(link->next, sizeof *next);
 }
 
-static void task_run(lw_Loop *loop, lw_Node *node) {
+static LW_INLINE void step(lw_Loop *loop, lw_Node *node) {
   lua_State *L = loop->L;
   lw_Task *task = lw_node_task(node);
   int count, status;
@@ -215,6 +215,12 @@ static void task_run(lw_Loop *loop, lw_Node *node) {
     finish(L, loop, task, count, status, 0);
     lua_settop(L, LW_ANCHORS);
   }
+}
+
+static void task_run(lw_Loop *loop, lw_Node *node) {
+  do {
+    step(loop, node);
+  } while ((node = lw_next_step(loop, LW_TASK)) != NULL);
 }
 
 /* The task fails with a Failure that was made beforehand. */

@@ -1,7 +1,6 @@
 --- Structured concurrency: async.task_group and async.TaskGroup, after asyncio's taskgroups.py (3.13).
 local core = require "luawait.core"
 local check = require "luawait.check"
-local await = require "luawait.await"
 local errors = core.errors
 local is, try = errors.is, core.try
 
@@ -18,18 +17,23 @@ function group.TaskGroup()
   local parent = core.current_task()
   if not parent then error(errors.RuntimeError("TaskGroup outside a task"), 2) end
   return setmetatable({
-    parent = parent, state = OPEN, tasks = {}, unfinished = 0, errors = {},
+    parent = parent, state = OPEN, errors = {},
+    tasks = {}, made = 0, -- number -> task that was not seen to be done; numbers given so far
     requests = parent:cancelling(), -- to cancel the parent, when the group was entered
   }, TaskGroup)
 end
 
+--- Array of the tasks that were not seen to be done, in the order in which they were made.
+local function unseen(self)
+  local list, tasks = {}, self.tasks
+  for number = 1, self.made do list[#list + 1] = tasks[number] end
+  return list
+end
+
 local function end_tasks(self)
   if self.state ~= OPEN then return end
+  for _, task in ipairs(unseen(self)) do task:cancel() end
   self.state = ENDING
-  local tasks = {}
-  for task in pairs(self.tasks) do tasks[#tasks + 1] = task end
-  table.sort(tasks, function(a, b) return self.tasks[a] < self.tasks[b] end)
-  for _, task in ipairs(tasks) do task:cancel() end
 end
 
 --- Interrupts the body, if it is what the parent is in.
@@ -39,20 +43,17 @@ local function interrupt_body(self)
   self.parent:cancel()
 end
 
-local function task_done(self, task)
-  self.tasks[task] = nil
-  self.unfinished = self.unfinished - 1
-  if not task:cancelled() then
-    local err = task:exception()
-    if err ~= nil then
-      self.errors[#self.errors + 1] = err
-      if self.state == OPEN then
-        end_tasks(self)
-        interrupt_body(self)
-      end
-    end
+--- The task with this number is done. Once it has been seen, that is no news.
+local function see(self, number)
+  local task = self.tasks[number]
+  if not task then return end
+  local err = not task:cancelled() and task:exception() or nil
+  self.errors[#self.errors + 1] = err
+  self.tasks[number] = nil
+  if err ~= nil and self.state == OPEN then
+    end_tasks(self)
+    interrupt_body(self)
   end
-  if self.unfinished == 0 and self.empty and not self.empty:done() then self.empty:set_result() end
 end
 
 --- Creates a task in the group; options as for async.create_task. RuntimeError when the group has ended or is being
@@ -66,11 +67,11 @@ function TaskGroup:create_task(awaitable, opts)
     local why = self.state == ENDED and "has ended" or "is being cancelled"
     error(errors.RuntimeError("the task group " .. why), 2)
   end
+  local number = self.made + 1
+  self.tasks[number] = false -- so that there is room for the task
   local task = core.create_task(awaitable, opts)
-  self.made = (self.made or 0) + 1
-  self.tasks[task] = self.made
-  self.unfinished = self.unfinished + 1
-  task:add_done_callback(function() task_done(self, task) end)
+  self.tasks[number], self.made = task, number
+  task:add_done_callback(function() see(self, number) end)
   return task
 end
 
@@ -82,17 +83,27 @@ function TaskGroup:cancel()
   if self.has_body then interrupt_body(self) end
 end
 
+--- Waits until these are done, and their callbacks have run; sees to those whose callback had no memory.
+local function wait_for(self, list)
+  core.wait(list)
+  core.sleep(0)
+  for number = 1, self.made do
+    local task = self.tasks[number]
+    if task and task:done() then see(self, number) end
+  end
+end
+
 --- Waits until no task is left. A cancellation of the parent meanwhile cancels the tasks, and is returned.
 local function drain(self)
-  local cancelled
-  while self.unfinished > 0 do
-    self.empty = core.Future()
-    local ok, err = try(await, self.empty)
+  local list, cancelled = unseen(self), nil
+  while #list > 0 do
+    local ok, err = try(wait_for, self, list)
     if not ok then
       if not is(err, errors.CancelledError) then error(err, 0) end
       cancelled = cancelled or err
       end_tasks(self)
     end
+    list = unseen(self)
   end
   return cancelled
 end
@@ -125,7 +136,7 @@ end
 function TaskGroup:__close(err) leave(self, err) end
 
 function TaskGroup:__tostring()
-  return ("<TaskGroup %s tasks=%d errors=%d>"):format(self.state, self.unfinished, #self.errors)
+  return ("<TaskGroup %s tasks=%d errors=%d>"):format(self.state, #unseen(self), #self.errors)
 end
 
 local function finish(self, ok, ...)

@@ -1,4 +1,4 @@
---- Functions of the standard library whose callbacks may wait.
+--- luawait.std: functions of the standard library whose callbacks may wait.
 --
 -- Lua cannot suspend a task from below a C function that has no continuation. `table.sort`, `string.gsub`, `require`,
 -- `tostring`, `print` and `load` with a reader call back in that way, so that a wait in their callbacks raises an

@@ -2,7 +2,7 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle, forever, defer = helpers.run, helpers.settle, helpers.forever, helpers.defer
+local run, settle, forever, defer = helpers.test, helpers.settle, helpers.forever, helpers.defer
 
 describe("task:cancel", function()
   it("makes the wait that the task is in raise CancelledError with the message", function()
@@ -149,7 +149,7 @@ describe("task:cancel", function()
       local task = async.create_task(forever)
       assert.matches("bad argument #1 to 'cancel'", failure_text(function() task:cancel({}) end), 1, true)
       assert.equal(0, task:cancelling())
-    end)
+    end, helpers.leaving_tasks)
   end)
 end)
 
@@ -546,7 +546,7 @@ describe("a cancellation that passes on", function()
       assert.equal("CancelledError: a alone", failure_text(async.gather, a, b))
       assert.is_false(b:done())
       assert.equal(0, async.current_task():cancelling())
-    end)
+    end, helpers.leaving_tasks)
   end)
 end)
 

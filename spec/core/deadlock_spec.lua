@@ -1,8 +1,9 @@
 local async = require "luawait"
+local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind = helpers.failure, helpers.failure_kind
-local run, settle, forever = helpers.run, helpers.settle, helpers.forever
+local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
 describe("run raises DeadlockError", function()
   it("when the main task waits for what nobody can bring", function()
@@ -144,6 +145,29 @@ describe("run raises no DeadlockError", function()
   it("however often the tasks yield", function()
     run(function()
       for _ = 1, helpers.scale(100000) do async.sleep(0) end
+    end)
+  end)
+
+  it("while a server waits for connections, or a connection for data", function()
+    local path = os.tmpname()
+    local _ <close> = helpers.defer(function() os.remove(path) end)
+    helpers.write_file(path, [[
+local async, net = require "luawait", require "luawait.net"
+async.run(function()
+  local stream <close> = net.connect("127.0.0.1", math.tointeger(arg[1]))
+  async.sleep(0.02)
+  stream:write("from outside\n")
+end)]])
+    run(function()
+      local fut, server = async.Future(), nil
+      server = net.serve("127.0.0.1", 0, function(stream)
+        server:close()
+        fut:set_result(stream:read_line())
+      end)
+      local _, port = server:address()
+      local client <close> = assert(io.popen(("'%s' '%s' %d"):format(os.getenv("LUA") or "lua5.4", path, port)))
+      assert.equal("from outside", async.await(fut))
+      assert.equal("", client:read("a"))
     end)
   end)
 end)

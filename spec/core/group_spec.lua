@@ -1,8 +1,9 @@
 local async = require "luawait"
+local testing = require "luawait.testing"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle, forever, defer = helpers.run, helpers.settle, helpers.forever, helpers.defer
+local run, settle, forever, defer = helpers.test, helpers.settle, helpers.forever, helpers.defer
 
 local function counted(...)
   return { n = select("#", ...), ... }
@@ -509,5 +510,21 @@ describe("a TaskGroup block", function()
       assert.matches("bad argument #1 to 'task_group'", failure_text(async.task_group, 42), 1, true)
       assert.matches("bad argument #1 to 'task_group'", failure_text(async.task_group), 1, true)
     end)
+  end)
+end)
+
+describe("create_task of a group, short of memory,", function()
+  it("leaves no task behind that the group does not know of", function()
+    local made, failed = 0, 0
+    for n = 1, 40 do
+      testing.run(function()
+        async.task_group(function(tg)
+          local ok = helpers.pcall_failing(n, tg.create_task, tg, helpers.forever)
+          if ok then made = made + 1 else failed = failed + 1 end
+          tg:cancel()
+        end)
+      end)
+    end
+    assert.is_true(made > 0 and failed > 0)
   end)
 end)

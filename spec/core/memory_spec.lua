@@ -25,7 +25,7 @@ local function play(mode, stride, program, prelude)
   local _ <close> = helpers.defer(function() for _, name in ipairs(files) do os.remove(name) end end)
   helpers.write_file(files[1], program)
   helpers.write_file(files[2], prelude)
-  local preload = os.getenv("LUAWAIT_ASAN_PRELOAD")
+  local preload = os.getenv("LUAWAIT_PRELOAD")
   local line = ("timeout -k 1 240 env %s '%s' %s %d '%s' '%s' 2>'%s'"):format(
     preload and ("LD_PRELOAD='%s'"):format(preload) or "", host, mode, stride, files[1], files[2], files[3])
   local pipe = assert(io.popen(line))

@@ -4,7 +4,7 @@ local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 
 local failure_kind, failure_text = helpers.failure_kind, helpers.failure_text
-local run, settle, forever = helpers.run, helpers.settle, helpers.forever
+local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
 -- Whether other tasks have their turn during fn(...).
 local function lets_others_run(fn, ...)

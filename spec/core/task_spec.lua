@@ -2,7 +2,7 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle, forever = helpers.run, helpers.settle, helpers.forever
+local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
 local function counted(...)
   return { n = select("#", ...), ... }
@@ -137,7 +137,7 @@ describe("a task", function()
       assert.equal("InvalidStateError", failure_kind(task.exception, task))
       settle()
       assert.equal("InvalidStateError", failure_kind(task.result, task))
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("raises its error in result and await, and gives it in exception", function()
@@ -185,7 +185,7 @@ describe("a task", function()
       assert.is_false(pcall(function() task:set_result(1) end))
       assert.is_false(pcall(function() task:set_exception("x") end))
       assert.is_false(task:done())
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("calls its done callbacks with itself, once, on the loop", function()
@@ -218,7 +218,7 @@ describe("a task", function()
         assert.matches("bad argument #1", failure_text(task.get_name, wrong), 1, true)
       end
       assert.is_false(pcall(task.cancel))
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("gives each its own functions, arguments and locals", function()
@@ -335,7 +335,7 @@ return function() return async.create_task(fetch()) end]])
       local _, wait = chunk(source)
       local task = async.create_task(wait)
       assert.matches("^<Task pending name='Task%-2' fn=.*demo%.lua:5>$", tostring(task))
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("tells how a finished task ended", function()
@@ -408,7 +408,7 @@ describe("current_task and all_tasks", function()
       all = async.all_tasks()
       assert.equal(3, #all)
       for i, task in ipairs({ main, c, d }) do assert.is_true(rawequal(task, all[i])) end
-    end)
+    end, helpers.leaving_tasks)
   end)
 end)
 
@@ -431,7 +431,7 @@ end]])
       assert.matches("demo.lua:3", stack, 1, true)
       assert.matches("demo.lua:6", stack, 1, true)
       assert.matches("deep", stack, 1, true)
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("is a string whatever the state of the task", function()
@@ -489,7 +489,7 @@ describe("task:waiting_on", function()
       for i, entry in ipairs(waits) do waits[i].task = async.create_task(entry[2]) end
       settle()
       for _, entry in ipairs(waits) do assert.matches(entry[1], entry.task:waiting_on()) end
-    end)
+    end, { leaks = { tasks = false, futures = false } })
   end)
 
   it("is nil while the task is not parked", function()

@@ -2,7 +2,7 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle, forever, defer = helpers.run, helpers.settle, helpers.forever, helpers.defer
+local run, settle, forever, defer = helpers.test, helpers.settle, helpers.forever, helpers.defer
 
 local function counted(...)
   return { n = select("#", ...), ... }

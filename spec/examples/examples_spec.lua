@@ -46,6 +46,12 @@ false	ValueError: b went wrong
 4	failed	a string
 name is fine	age is fine
 ]],
+  ["testing_virtual_time.lua"] = [[
+done after 4101.5 s of virtual time
+careless cache:	computed 3 times
+careful cache:	fine
+cancelled at each of 5 waits, and nothing was left behind
+]],
   ["progress.lua"] = [[
 1 of 3: small
 2 of 3: middle

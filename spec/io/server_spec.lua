@@ -1,5 +1,6 @@
 local async = require "luawait"
 local net = require "luawait.net"
+local testing = require "luawait.testing"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
 
@@ -96,6 +97,19 @@ describe("net.serve", function()
       local client <close> = net.connect(host, port)
       client:write("x\n")
       assert.equal("x", client:read_line())
+    end)
+  end)
+
+  it("can be cancelled while it looks up a name", function()
+    run(function()
+      local before = support.descriptors()
+      local task = async.create_task(function() return net.serve("localhost", 0, echo) end)
+      settle()
+      assert.equal("the look-up of localhost", task:waiting_on())
+      task:cancel()
+      assert.equal("CancelledError", failure_kind(async.await, task))
+      net.resolve("localhost")
+      assert.equal(before, support.descriptors())
     end)
   end)
 
@@ -512,5 +526,20 @@ describe("Running out of descriptors", function()
     local _, count = output:gsub("cannot accept connections", "")
     assert.equal(1, count, output)
     assert.matches("EMFILE", output)
+  end)
+end)
+
+describe("serve, short of memory,", function()
+  it("leaves no listener behind", function()
+    local made, failed = 0, 0
+    for n = 1, 60 do
+      testing.run(function()
+        local ok, server = helpers.pcall_failing(n, net.serve, "127.0.0.1", 0, print)
+        if ok then server:close() end
+        if ok then made = made + 1 else failed = failed + 1 end
+        helpers.collect_garbage()
+      end)
+    end
+    assert.is_true(made > 0 and failed > 0)
   end)
 end)

@@ -843,20 +843,32 @@ describe("luawait.std in tasks", function()
     assert.same({4, 3, 2, 1}, list)
   end)
 
-  it("raises a cancellation out of load and gsub instead of returning it", function()
+  it("raises a cancellation out of every function instead of returning it", function()
+    local function stuck() async.sleep(3600) end
+    local object = setmetatable({}, { __tostring = stuck })
+    local calls = {
+      function() return std.load(stuck) end,
+      function() return std.gsub("a", "a", stuck) end,
+      function() return std.tostring(object) end,
+      function() return std.print(object) end,
+      function() return std.pcall(stuck) end,
+      function() return std.xpcall(stuck, debug.traceback) end,
+      function() return std.coroutine.resume(coroutine.create(stuck)) end,
+      std.coroutine.wrap(stuck),
+    }
     async.run(function()
-      local reached = {}
-      local function stuck() async.sleep(3600) end
-      local tasks = {
-        async.create_task(function() reached.load = {std.load(stuck)} end),
-        async.create_task(function() reached.gsub = {std.gsub("a", "a", stuck)} end),
-        async.create_task(function() reached.pcall = {std.pcall(stuck)} end),
-      }
+      local tasks, returned = {}, 0
+      for i, call in ipairs(calls) do
+        tasks[i] = async.create_task(function()
+          call()
+          returned = returned + 1
+        end)
+      end
       async.sleep(0)
       for _, task in ipairs(tasks) do task:cancel() end
       async.wait(tasks)
-      for _, task in ipairs(tasks) do assert.is_true(task:cancelled()) end
-      assert.same({}, reached)
+      for i, task in ipairs(tasks) do assert.is_true(task:cancelled(), "call " .. i) end
+      assert.equal(0, returned)
     end)
   end)
 

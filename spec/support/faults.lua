@@ -1,9 +1,9 @@
 --- A program is run with its first call of libuv (or of malloc, or for a socket) failing, then with its second, and so
--- on to the last: see faults.c. Everything happens in a child, on the build that has faults.c in it:
+-- on to the last. As testing.fail_at_every_call, but for programs that run loops of their own, and with a look at what
+-- each call leaves in the process. Everything happens in a child, on the build in which calls can fail:
 --
 --   local faults = require "spec.support.faults"
---   local rounds = faults.every_call(prelude, source)   -- raises with what the child says if anything is wrong
---   faults.every_call(prelude, source, { code = "ENOMEM", only = "uv_tcp_bind" })
+--   local rounds, names = faults.every_call(prelude, source)   -- raises with what the child says if anything is wrong
 --
 -- A round may end well or with an error. It must not crash or hang, may not raise DeadlockError or TimeoutError (a task
 -- has lost its wake-up), and leaves no memory, no descriptor and no open handle behind.
@@ -11,7 +11,7 @@ local helpers = require "spec.support.helpers"
 
 local faults = {}
 
---- Builds the module with faults.c, once. Returns false where that is not possible (macOS).
+--- Builds that module, once. Returns false where that is not possible (macOS).
 function faults.build()
   if faults.path then return true end
   if os.execute("uname | grep -q Darwin") then return false end
@@ -27,6 +27,7 @@ function faults.build()
 end
 
 local driver = [==[
+local faults, state = require "luawait.testing.faults", require("luawait.core").call_faults.state
 local program = assert(load(SOURCE, "=program"))
 local codes = { DeadlockError = true, TimeoutError = true }
 local hit_names = {}
@@ -34,7 +35,7 @@ local hit_names = {}
 local function settled_state()
   collectgarbage()
   collectgarbage()
-  return faults.state()
+  return state()
 end
 
 local function check(round, hit, before, ok, err)
@@ -58,10 +59,10 @@ local first = settled_state()
 local round = 0
 repeat
   round = round + 1
-  faults.plan(round, CODE, ONLY)
+  faults.begin({ uv = round })
   local ok, err = pcall(program)
-  local hit = faults.state().hit
-  faults.plan(0)
+  local hit = state().hit
+  faults.finish()
   if hit then
     check(round, hit, first, ok, err)
     hit_names[hit] = true
@@ -72,21 +73,14 @@ until not hit
 for name in pairs(hit_names) do print(name) end
 print(round - 1)]==]
 
--- Before the module is loaded, so that its end comes after all of the module's.
-local opening = [[
-local searched = assert(package.searchpath("luawait.core", package.cpath))
-assert(searched:find("/faults/", 1, true))
-faults = assert(package.loadlib(searched, "luaopen_faults"))()
-]]
+--- As helpers.child_output, on that build.
+function faults.child_output(source, seconds)
+  return helpers.child_output(source, { bare = true, seconds = seconds or 120, env = { LUA_CPATH = faults.path } })
+end
 
 --- Returns the number of rounds and the set of the names of the calls that failed in them.
-function faults.every_call(prelude, source, opts)
-  opts = opts or {}
-  local constants = ("local SOURCE, CODE, ONLY = %q, %s, %s\n"):format(source,
-    opts.code and ("%q"):format(opts.code) or "nil", opts.only and ("%q"):format(opts.only) or "nil")
-  local output = helpers.child_output(constants .. opening .. prelude .. "\n" .. driver, {
-    bare = true, seconds = opts.seconds or 120, env = { LUA_CPATH = faults.path },
-  })
+function faults.every_call(prelude, source)
+  local output = faults.child_output(("local SOURCE = %q\n%s\n%s"):format(source, prelude, driver))
   local names = {}
   for name in output:gmatch("[^\n]+") do names[name] = true end
   return tonumber(output:match("(%d+)\n$")), names

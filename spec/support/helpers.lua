@@ -1,5 +1,7 @@
 --- What the specs share.
 local async = require "luawait"
+local hooks = require("luawait.core").testing
+local testing = require "luawait.testing"
 
 local helpers = {}
 
@@ -56,10 +58,23 @@ function helpers.forever()
   async.sleep(math.huge)
 end
 
---- Holds the processor for this many seconds of the loop's clock.
+--- Lets this many seconds of the loop's clock pass without a wait.
 function helpers.spin(seconds)
+  local virtual, when = pcall(hooks.after, seconds)
+  if virtual then return hooks.move(when, true) end
   local stop = async.time() + seconds
   repeat until async.time() >= stop
+end
+
+local function nested(depth) return depth > 0 and nested(depth - 1) or depth end
+
+--- As pcall(fn, ...), where the n-th request for memory that Lua makes fails.
+function helpers.pcall_failing(n, fn, ...)
+  nested(20) -- so that none is made for the stack before fn is called
+  hooks.fail_from_now(n, 0)
+  local ok, result = pcall(fn, ...)
+  hooks.stop_failing()
+  return ok, result
 end
 
 --- Collects all garbage, also what only a finalizer let go.
@@ -89,6 +104,16 @@ end
 --- async.run(fn, opts); nothing may be reported to the exception handler.
 function helpers.run(fn, opts)
   return must_be_quiet(helpers.collect(fn, opts))
+end
+
+--- Options for a test that is about tasks which are left at the end.
+helpers.leaving_tasks = { leaks = { tasks = false } }
+
+--- testing.run(fn, opts): on a virtual clock; nothing may be reported or left behind.
+function helpers.test(fn, opts)
+  local with_timeout = { timeout = 60 }
+  for key, value in pairs(opts or {}) do with_timeout[key] = value end
+  return testing.run(fn, with_timeout)
 end
 
 --- Every string in a report or an error object, one a line.

@@ -2,7 +2,7 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle, forever = helpers.run, helpers.settle, helpers.forever
+local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
 local later = async(function(delay, value)
   async.sleep(delay)
@@ -178,7 +178,7 @@ describe("as_completed with a timeout", function()
       end)
       assert.equal("TimeoutError", kind)
       assert.equal(1, seen)
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("raises nothing when all come in time, and leaves no timer", function()

@@ -4,7 +4,7 @@ local helpers = require "spec.support.helpers"
 local std = require "luawait.std"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle = helpers.run, helpers.settle
+local run, settle = helpers.test, helpers.settle
 
 -- `count` tasks that wait at the barrier, in this order, and return what wait() returned.
 local function start_waiters(barrier, count)
@@ -190,7 +190,7 @@ describe("a Barrier's waiter that is cancelled", function()
 
   it("by the end of the run leaves no place behind", function()
     local barrier = async.Barrier(3)
-    run(function() start_waiters(barrier, 2) end)
+    run(function() start_waiters(barrier, 2) end, helpers.leaving_tasks)
     assert.same({ parties = 3, waiters = 0, broken = false }, barrier:statistics())
   end)
 end)

@@ -4,7 +4,7 @@ local helpers = require "spec.support.helpers"
 local std = require "luawait.std"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle = helpers.run, helpers.settle
+local run, settle = helpers.test, helpers.settle
 
 -- A task that takes the condition, logs `word` once it was notified, and returns what wait() returned.
 local function start_waiter(cond, log, word)
@@ -364,6 +364,27 @@ describe("Condition wait_for", function()
       assert.is_false(cond:locked())
     end)
   end)
+
+  it("is cancelled as wait is: the lock is held again, and its predicate is asked no more", function()
+    run(function()
+      local cond, asked, held = async.Condition(), 0, nil
+      local task = async.create_task(function()
+        cond:acquire()
+        local err = failure(cond.wait_for, cond, function() asked = asked + 1 end)
+        held = rawequal(cond:statistics().lock.holder, async.current_task())
+        cond:release()
+        error(err, 0)
+      end)
+      settle()
+      notify(cond)
+      settle()
+      task:cancel()
+      assert.equal("CancelledError", failure_kind(async.await, task))
+      assert.is_true(held)
+      assert.equal(2, asked)
+      assert.equal(0, cond:statistics().waiters)
+    end)
+  end)
 end)
 
 describe("a Condition's waiter that is cancelled", function()
@@ -671,7 +692,7 @@ describe("waiting for a Condition", function()
       start_witness(cond, log)
       start_witness(cond, log)
       settle()
-    end)
+    end, helpers.leaving_tasks)
     assert.equal("CancelledError held CancelledError held", tostring(log))
     assert.same({ waiters = 0, lock = { locked = false, waiters = 0 } }, cond:statistics())
   end)

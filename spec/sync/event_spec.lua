@@ -2,7 +2,7 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
 local failure_kind, failure_text = helpers.failure_kind, helpers.failure_text
-local run, settle = helpers.run, helpers.settle
+local run, settle = helpers.test, helpers.settle
 
 describe("an Event", function()
   it("is clear at first, and set and cleared as often as one likes", function()
@@ -88,7 +88,7 @@ describe("an Event", function()
       assert.equal("old", tostring(log))
       assert.equal("waiting", new:state())
       assert.equal(1, event:statistics().waiters)
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("may be set from a callback and by a finished waiter", function()
@@ -223,7 +223,7 @@ describe("an Event", function()
       async.create_task(function() event:wait() end)
       settle()
       assert.matches("1", tostring(event), 1, true)
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("is named with its waiters by waiting_on and in a DeadlockError", function()

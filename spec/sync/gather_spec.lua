@@ -2,7 +2,7 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle, forever = helpers.run, helpers.settle, helpers.forever
+local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
 local function counted(...)
   return { n = select("#", ...), ... }
@@ -160,7 +160,7 @@ describe("a failure in gather", function()
       gate:set_result("finished")
       assert.equal("finished", async.await(slow))
       assert.equal(2, #async.all_tasks())
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("of several is the first that came, and the later ones are not reported", function()
@@ -186,7 +186,7 @@ describe("a failure in gather", function()
       assert.equal("CancelledError: alone", failure_text(async.gather, stays, gone))
       assert.is_false(stays:done())
       assert.equal(0, async.current_task():cancelling())
-    end)
+    end, helpers.leaving_tasks)
   end)
 end)
 

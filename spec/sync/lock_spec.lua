@@ -4,7 +4,7 @@ local helpers = require "spec.support.helpers"
 local std = require "luawait.std"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle, forever = helpers.run, helpers.settle, helpers.forever
+local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
 -- Tasks that each take the lock, log their number, wait for a turn and release it.
 local function start_tasks(lock, log, count)

@@ -2,7 +2,7 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle = helpers.run, helpers.settle
+local run, settle = helpers.test, helpers.settle
 
 -- All that can be got without waiting, as words.
 local function drain(queue)

@@ -4,7 +4,7 @@ local helpers = require "spec.support.helpers"
 local std = require "luawait.std"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle = helpers.run, helpers.settle
+local run, settle = helpers.test, helpers.settle
 
 -- `count` tasks that each get an item and return it.
 local function start_getters(queue, count)
@@ -756,7 +756,7 @@ describe("waiting for a Queue", function()
 
   it("ends with the run, and the queue can be used in the next", function()
     local queue = async.Queue(1)
-    run(function()
+    helpers.run(function() -- which does not wait for anybody to take it
       start_getters(queue, 2)
       queue:put("promised")
     end)
@@ -765,7 +765,7 @@ describe("waiting for a Queue", function()
     run(function()
       queue:put("a")
       start_putters(queue, "b")
-    end)
+    end, helpers.leaving_tasks)
     assert.equal(0, queue:statistics().waiters)
     assert.equal("a", run(function() return queue:get() end))
   end)
@@ -814,7 +814,7 @@ describe("waiting for a Queue", function()
       assert.equal("<Queue size=0 of 2 getters=0 putters=0 shut down>", tostring(queue))
       async.wait(putters)
       for _, putter in ipairs(putters) do assert.equal("QueueShutDown", helpers.kind(putter:exception())) end
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("that nobody can end is a DeadlockError that names it and its size", function()

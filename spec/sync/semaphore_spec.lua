@@ -2,7 +2,7 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle, forever = helpers.run, helpers.settle, helpers.forever
+local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
 local function counted(...)
   return { n = select("#", ...), ... }
@@ -267,7 +267,7 @@ for _, class in ipairs({ "Semaphore", "BoundedSemaphore" }) do
         async.create_task(function() sem:acquire() end)
         settle()
         assert.equal(1, sem:statistics().waiters)
-      end)
+      end, helpers.leaving_tasks)
     end)
 
     it("checks its arguments", function()

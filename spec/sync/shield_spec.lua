@@ -2,7 +2,7 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle, forever = helpers.run, helpers.settle, helpers.forever
+local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
 local function counted(...)
   return { n = select("#", ...), ... }
@@ -133,7 +133,7 @@ describe("shield", function()
       inner = async.create_task(forever)
       async.create_task(function() async.shield(inner) end)
       settle()
-    end)
+    end, helpers.leaving_tasks)
     assert.is_true(inner:cancelled())
   end)
 

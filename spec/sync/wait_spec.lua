@@ -2,7 +2,7 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
-local run, settle, forever = helpers.run, helpers.settle, helpers.forever
+local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
 local function fail() error("broken", 0) end
 
@@ -96,7 +96,7 @@ describe("wait", function()
       assert.equal("broken", bad:exception())
       settle()
       assert.is_false(slow:done())
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("takes futures, and makes tasks of other awaitables", function()
@@ -151,7 +151,7 @@ describe("wait with a timeout", function()
       assert.is_true(#done == 1 and rawequal(quick, done[1]))
       assert.is_true(#pending == 1 and rawequal(slow, pending[1]))
       assert.is_false(slow:done())
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("of zero only looks", function()
@@ -170,7 +170,7 @@ describe("wait with a timeout", function()
       assert.equal("1 0", #done .. " " .. #pending)
       done, pending = async.wait({ function() end, forever }, { timeout = 3600, return_when = async.FIRST_COMPLETED })
       assert.equal("1 1", #done .. " " .. #pending)
-    end)
+    end, helpers.leaving_tasks)
   end)
 
   it("of math.huge or nil is none", function()
@@ -195,7 +195,7 @@ describe("cancelling a wait", function()
       fut:set_result(1)
       settle()
       assert.is_false(other:done())
-    end)
+    end, helpers.leaving_tasks)
   end)
 end)
 

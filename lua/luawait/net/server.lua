@@ -24,7 +24,7 @@ end
 
 --- Accepts again, if there is room.
 local function go_on(state)
-  if not state.starved and state.active < state.limit then state.listener:resume() end
+  if not state.pause and state.active < state.limit then state.listener:resume() end
 end
 
 --- The handler of a connection is through, or was cancelled before it began.
@@ -41,12 +41,12 @@ end
 
 --- No descriptor is left, or accepting fails for another reason: tries again after a while.
 local function starve(server, state, err)
-  if state.starved then return end
+  if state.pause then return end
   if not state.complained then report(server, "%s cannot accept connections", err) end
-  state.starved, state.complained = true, true
+  state.complained = true
   state.listener:pause()
-  core.call_later(PAUSE, function()
-    state.starved = false
+  state.pause = core.call_later(PAUSE, function()
+    state.pause = false
     if state.listener:is_closing() then server:close() end
     go_on(state)
   end)
@@ -65,9 +65,17 @@ local function accepted(server, state, stream, err)
   local task = core.create_task(function() handle(handler, stream) end)
   state.complained = false
   state.tasks[task] = true
+  task:add_done_callback(function() ended(server, state, task, stream) end)
   state.accepted, state.active = state.accepted + 1, state.active + 1
   if state.active >= state.limit then state.listener:pause() end
-  task:add_done_callback(function() ended(server, state, task, stream) end)
+end
+
+--- As accepted; a connection for which there is no memory is closed.
+local function accepted_or_closed(server, state, stream, err)
+  local ok, failure = pcall(accepted, server, state, stream, err)
+  if ok then return end
+  if stream then stream:close() end
+  error(failure, 0)
 end
 
 --- The address to listen on that can be had first. Raises the error of the last one.
@@ -81,16 +89,26 @@ local function listen(addresses, port, opts, callback)
   error(failure, 0)
 end
 
+local function keep_address(state)
+  state.host, state.port = state.listener:address()
+end
+
 --- A server on the first of the numeric addresses that can be had; handler and options as for net.serve.
 local function new(addresses, port, handler, opts)
   local server = setmetatable({}, Server)
   local state = {
     handler = handler, limit = opts.max_connections or math.huge, tasks = {}, active = 0, accepted = 0,
-    closed = core.Event(),
+    closed = core.Event(), pause = false, listener = false, host = false, port = false,
   }
-  state.listener = listen(addresses, port, opts, function(stream, err) accepted(server, state, stream, err) end)
-  state.host, state.port = state.listener:address()
   states[server] = state
+  state.listener = listen(addresses, port, opts, function(stream, err)
+    accepted_or_closed(server, state, stream, err)
+  end)
+  local ok, err = pcall(keep_address, state)
+  if not ok then
+    state.listener:close()
+    error(err, 0)
+  end
   return server
 end
 
@@ -106,6 +124,7 @@ function Server:close()
   check_self(self, "close")
   local state = states[self]
   state.listener:close()
+  if state.pause then state.pause:cancel() end
   state.closed:set()
 end
 

@@ -1,17 +1,23 @@
 /* Stands between the module and what it calls, so that the n-th call can be made to fail: libuv's functions that return
  * an error, the results that its callbacks are told, malloc and its kin, and the calls for sockets.
  *
- * Linked into the module itself, in a build of its own (cmake/Faults.cmake): `cmake --build build --target faults` makes
- * build/faults/luawait/core.so, which loads as luawait.core with build/faults/?.so on LUA_CPATH. The linker's --wrap
- * sends each call of a name X that stands in this file as FAULT(X, ...) or __wrap_X here; libuv's own calls are not
- * touched. spec/support/faults.lua is the way to use it.
+ * In a build of its own only, the target `faults` (cmake/Faults.cmake), which makes build/faults/luawait/core.so. There
+ * the linker's --wrap sends each call of a name X that stands in this file as FAULT(X, ...) or __wrap_X here; libuv's
+ * own calls are not touched. lua/luawait/testing/faults.lua is the way to use it.
  *
  * Without a plan all calls go through. A plan is one thread's: the calls of others are not counted. Besides, the blocks
  * that the module holds are counted, and loops that were closed with a handle still open. */
+#include "core/testing.h"
+
+#ifndef LUAWAIT_FAULTS
+
+void lw_open_call_faults(lua_State *L) { lua_pushnil(L); }
+
+#else
+
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
-#include <lua.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,47 +35,45 @@ void __real_uv_close(uv_handle_t *handle, uv_close_cb cb);
 typedef struct Plan {
   long nth;        /* call that fails; 0: none does */
   long calls;      /* so far */
-  int code;        /* libuv's, with which it fails; 0: the one that is usual for that function */
-  char only[40];   /* calls of other functions are not counted; "": all are */
   const char *hit; /* the function that was made to fail */
 } Plan;
 
 static _Thread_local Plan plan;
 static atomic_long blocks; /* in use */
 static atomic_int busy_loops;
+static atomic_int states; /* with the module loaded; its address is a key of the registry */
 
-/* The error with which this call of `name` shall fail, or 0. */
+/* The error with which this call of `name` shall fail (the usual one), or 0. */
 static int fault(const char *name, int usual) {
-  if (plan.only[0] != '\0' && strcmp(plan.only, name) != 0) return 0;
   if (++plan.calls != plan.nth) return 0;
   plan.hit = name;
-  return plan.code != 0 ? plan.code : usual;
+  return usual;
 }
 
 /* ---- functions of libuv that fail at once ---- */
 
-#define FAULT(name, usual, parameters, arguments)         \
-  int __real_##name parameters;                           \
-  int __wrap_##name parameters;                           \
-  int __wrap_##name parameters {                          \
-    int err = fault(#name, usual);                        \
-    return err != 0 ? err : __real_##name arguments;      \
+#define FAULT(name, usual, parameters, arguments)    \
+  int __real_##name parameters;                      \
+  int __wrap_##name parameters;                      \
+  int __wrap_##name parameters {                     \
+    int err = fault(#name, usual);                   \
+    return err != 0 ? err : __real_##name arguments; \
   }
 
-FAULT(uv_loop_init, UV_EMFILE, (uv_loop_t *loop), (loop))
-FAULT(uv_mutex_init, UV_ENOMEM, (uv_mutex_t *mutex), (mutex))
-FAULT(uv_thread_create, UV_EAGAIN, (uv_thread_t *thread, uv_thread_cb entry, void *arg), (thread, entry, arg))
-FAULT(uv_async_init, UV_EMFILE, (uv_loop_t *loop, uv_async_t *async, uv_async_cb cb), (loop, async, cb))
-FAULT(uv_signal_start, UV_EINVAL, (uv_signal_t *handle, uv_signal_cb cb, int signum), (handle, cb, signum))
-FAULT(uv_poll_init, UV_EBADF, (uv_loop_t *loop, uv_poll_t *poll, int fd), (loop, poll, fd))
-FAULT(uv_poll_start, UV_EBADF, (uv_poll_t *poll, int events, uv_poll_cb cb), (poll, events, cb))
+FAULT(uv_loop_init, UV_EMFILE, (uv_loop_t * loop), (loop))
+FAULT(uv_mutex_init, UV_ENOMEM, (uv_mutex_t * mutex), (mutex))
+FAULT(uv_thread_create, UV_EAGAIN, (uv_thread_t * thread, uv_thread_cb entry, void *arg), (thread, entry, arg))
+FAULT(uv_async_init, UV_EMFILE, (uv_loop_t * loop, uv_async_t *async, uv_async_cb cb), (loop, async, cb))
+FAULT(uv_signal_start, UV_EINVAL, (uv_signal_t * handle, uv_signal_cb cb, int signum), (handle, cb, signum))
+FAULT(uv_poll_init, UV_EBADF, (uv_loop_t * loop, uv_poll_t *poll, int fd), (loop, poll, fd))
+FAULT(uv_poll_start, UV_EBADF, (uv_poll_t * poll, int events, uv_poll_cb cb), (poll, events, cb))
 FAULT(uv_fileno, UV_EBADF, (const uv_handle_t *handle, uv_os_fd_t *fd), (handle, fd))
-FAULT(uv_cancel, UV_EBUSY, (uv_req_t *req), (req))
-FAULT(uv_tcp_init_ex, UV_EMFILE, (uv_loop_t *loop, uv_tcp_t *tcp, unsigned flags), (loop, tcp, flags))
-FAULT(uv_tcp_bind, UV_EADDRINUSE, (uv_tcp_t *tcp, const struct sockaddr *address, unsigned flags),
+FAULT(uv_cancel, UV_EBUSY, (uv_req_t * req), (req))
+FAULT(uv_tcp_init_ex, UV_EMFILE, (uv_loop_t * loop, uv_tcp_t *tcp, unsigned flags), (loop, tcp, flags))
+FAULT(uv_tcp_bind, UV_EADDRINUSE, (uv_tcp_t * tcp, const struct sockaddr *address, unsigned flags),
       (tcp, address, flags))
-FAULT(uv_tcp_nodelay, UV_EINVAL, (uv_tcp_t *tcp, int enable), (tcp, enable))
-FAULT(uv_tcp_keepalive, UV_EINVAL, (uv_tcp_t *tcp, int enable, unsigned delay), (tcp, enable, delay))
+FAULT(uv_tcp_nodelay, UV_EINVAL, (uv_tcp_t * tcp, int enable), (tcp, enable))
+FAULT(uv_tcp_keepalive, UV_EINVAL, (uv_tcp_t * tcp, int enable, unsigned delay), (tcp, enable, delay))
 FAULT(uv_tcp_getsockname, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *name, int *size), (tcp, name, size))
 FAULT(uv_tcp_getpeername, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *name, int *size), (tcp, name, size))
 
@@ -333,23 +337,9 @@ int __wrap_fcntl(int fd, int command, ...) {
 
 /* ---- for Lua ---- */
 
-static int code_named(lua_State *L, const char *name) {
-#define CODE(suffix, text) \
-  if (strcmp(name, #suffix) == 0) return UV_##suffix;
-  UV_ERRNO_MAP(CODE)
-#undef CODE
-  return luaL_error(L, "no error of libuv's: %s", name);
-}
-
-/* plan(nth, code?, only?): the nth call from now on fails; with the error of this name ("ENOMEM"; default: the one that
- * is usual for the function); `only`: calls of this function alone are counted. 0: none fails. */
+/* plan(nth): the nth call from now on fails, with the error that is usual for the function; 0: none does */
 static int set_plan(lua_State *L) {
-  const char *code = luaL_optstring(L, 2, NULL), *only = luaL_optstring(L, 3, "");
-  Plan next = {.nth = (long)luaL_checkinteger(L, 1)};
-  if (code != NULL) next.code = code_named(L, code);
-  luaL_argcheck(L, strlen(only) < sizeof next.only, 3, "too long");
-  snprintf(next.only, sizeof next.only, "%s", only);
-  plan = next;
+  plan = (Plan){.nth = (long)luaL_checkinteger(L, 1)};
   return 0;
 }
 
@@ -372,24 +362,25 @@ static int get_state(lua_State *L) {
   return 1;
 }
 
-/* At the end of a state that made one of these before it loaded the module: nothing of the module's may be left. */
+/* When the last state in which the module was loaded ends, nothing of the module's may be left. */
 static int check_end(lua_State *L) {
   (void)L;
-  if (atomic_load(&blocks) == 0 && atomic_load(&busy_loops) == 0) return 0;
+  if (atomic_fetch_sub(&states, 1) > 1 || (atomic_load(&blocks) == 0 && atomic_load(&busy_loops) == 0)) return 0;
   fprintf(stderr, "faults: %ld blocks were not given back, %d loops had handles left\n", atomic_load(&blocks),
           atomic_load(&busy_loops));
   abort();
 }
 
-__attribute__((visibility("default"))) int luaopen_faults(lua_State *L);
-int luaopen_faults(lua_State *L) {
+void lw_open_call_faults(lua_State *L) {
   static const luaL_Reg functions[] = {{"plan", set_plan}, {"state", get_state}, {NULL, NULL}};
   luaL_newlib(L, functions);
-  lua_newuserdatauv(L, 0, 0);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, check_end);
   lua_setfield(L, -2, "__gc");
+  atomic_fetch_add(&states, 1);
   lua_setmetatable(L, -2);
-  lua_setfield(L, LUA_REGISTRYINDEX, "faults: check_end");
-  return 1;
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &states); /* kept to the end */
 }
+
+#endif
