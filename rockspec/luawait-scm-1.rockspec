@@ -16,7 +16,9 @@ dependencies = {
   "lua >= 5.4, < 5.5",
 }
 external_dependencies = {
-  LIBUV = { header = "uv.h" },
+  -- Nothing is looked for here: cmake/FindLibuv.cmake says what is to be installed where it is missing, and finds it
+  -- below LIBUV_DIR.
+  LIBUV = {},
 }
 build = {
   type = "cmake", -- installs the command as well
@@ -25,5 +27,6 @@ build = {
     LUA_INCDIR = "$(LUA_INCDIR)",
     LUAWAIT_LPATH = "$(LUADIR)",
     LUAWAIT_CPATH = "$(LIBDIR)",
+    LIBUV_LIBDIR = "$(LIBUV_LIBDIR)",
   },
 }
