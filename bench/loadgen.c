@@ -2,10 +2,13 @@
  *
  *   loadgen echo PORT PID CONNECTIONS SECONDS
  *   loadgen bulk PORT PID BYTES
+ *   loadgen idle PORT PID CONNECTIONS
  *
  * echo: each connection to 127.0.0.1:PORT keeps one message of 64 bytes in flight, and every byte that
  * comes back is compared; round trips are counted for SECONDS after a warm-up. bulk: sends BYTES in
  * chunks of 64 KiB, closes its side, and stops the clock when the server has closed the other one.
+ * idle: opens connections to a server that echoes, each of which has one message answered and then is left alone; the
+ * resident memory that the server has gained is told per connection; then all of them are used once more.
  * PID is the server, whose CPU time and peak memory are read from the system. Prints one JSON line.
  */
 #define _GNU_SOURCE
@@ -68,16 +71,19 @@ static double machine_cpu(void) {
   return n == 8 ? (double)(user + nice + sys + irq + soft + steal) / (double)sysconf(_SC_CLK_TCK) : 0;
 }
 
-static long server_peak_kb(void) {
+/* a line of the server's status, as "VmHWM: %ld" */
+static long server_kb(const char *line_of) {
   char path[64], line[256];
   long kb = 0;
   snprintf(path, sizeof path, "/proc/%d/status", server);
   FILE *f = fopen(path, "r");
   if (!f) fail("the server is gone");
-  while (fgets(line, sizeof line, f)) sscanf(line, "VmHWM: %ld", &kb);
+  while (fgets(line, sizeof line, f)) sscanf(line, line_of, &kb);
   fclose(f);
   return kb;
 }
+
+static long server_peak_kb(void) { return server_kb("VmHWM: %ld"); }
 
 static struct usage usage(void) {
   return (struct usage){now(), server_cpu(), seconds(CLOCK_PROCESS_CPUTIME_ID), machine_cpu()};
@@ -217,6 +223,28 @@ static void run_bulk(long long bytes) {
   printf("}\n");
 }
 
+/* one message there and back */
+static void exchange(int fd, int i) {
+  unsigned char out[MESSAGE], in[MESSAGE];
+  memset(out, i, MESSAGE);
+  if (send(fd, out, MESSAGE, MSG_NOSIGNAL) != MESSAGE) fail_errno("send");
+  if (recv(fd, in, MESSAGE, MSG_WAITALL) != MESSAGE) fail_errno("recv");
+  if (memcmp(in, out, MESSAGE)) fail("the echo differs");
+}
+
+static void run_idle(int n) {
+  int *fds = calloc((size_t)n, sizeof *fds);
+  if (!fds) fail_errno("setup");
+  exchange(dial(), 0);
+  struct usage before = usage();
+  long kb = server_kb("VmRSS: %ld");
+  for (int i = 0; i < n; i++) exchange(fds[i] = dial(), i);
+  kb = server_kb("VmRSS: %ld") - kb;
+  for (int i = 0; i < n; i++) exchange(fds[i], i + 1);
+  report(n, before, usage());
+  printf(",\"bytes_per_connection\":%.0f}\n", (double)kb * 1024 / n);
+}
+
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   if (argc > 3) {
@@ -227,8 +255,12 @@ int main(int argc, char **argv) {
     run_echo(atoi(argv[4]), atof(argv[5]));
   else if (argc == 5 && !strcmp(what, "bulk"))
     run_bulk(atoll(argv[4]));
+  else if (argc == 5 && !strcmp(what, "idle"))
+    run_idle(atoi(argv[4]));
   else {
-    fprintf(stderr, "usage: loadgen echo PORT PID CONNECTIONS SECONDS\n       loadgen bulk PORT PID BYTES\n");
+    fprintf(stderr,
+            "usage: loadgen echo PORT PID CONNECTIONS SECONDS\n       loadgen bulk PORT PID BYTES\n"
+            "       loadgen idle PORT PID CONNECTIONS\n");
     return 2;
   }
   return 0;

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import pathlib
+import resource
 import shutil
 import socket
 import subprocess
@@ -26,7 +27,10 @@ SLOW_RUN = 15  # a run that took longer than this many seconds is not repeated
 
 
 OTHERS = ["luv", "cqueues", "asyncio", "node"]
-NETWORK = {"echo64": "echo", "echo1000": "echo", "bulk": "bulk"}
+# the network workloads: what the server does, and what its load is
+NETWORK = {"echo64": ("echo", "echo"), "echo1000": ("echo", "echo"), "bulk": ("bulk", "bulk"),
+           "connections": ("echo", "idle")}
+SPARE_DESCRIPTORS = 50  # of a server and its load, beside the connections
 
 
 def say(*words):
@@ -217,14 +221,16 @@ class Runner:
         return self.finish(self.start(command, self.core))
 
     def run_network(self, name, workload):
-        kind, port = NETWORK[workload], str(free_port())
+        (kind, load_kind), port = NETWORK[workload], str(free_port())
         server = self.start(self.competitors.command(name, kind, port), self.server_core)
         try:
-            load = [self.competitors.loadgen, kind, port, str(server.pid)]
-            if kind == "echo":
-                load += [str(WORKLOADS[workload].connections), str(self.echo_seconds)]
-            else:
+            load = [self.competitors.loadgen, load_kind, port, str(server.pid)]
+            if load_kind == "bulk":
                 load += [str(self.bulk_bytes)]
+            else:
+                load += [str(WORKLOADS[workload].connections)]
+            if load_kind == "echo":
+                load += [str(self.echo_seconds)]
             return self.finish(self.start(load, self.core))
         except RunError as error:
             if server.poll() is None:
@@ -236,6 +242,15 @@ class Runner:
 
     def probe(self):
         return self.finish(self.start([self.competitors.floor, "probe"], self.core))["seconds"]
+
+
+def allow_descriptors():
+    """As many as the network workloads need, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(spec.connections for spec in WORKLOADS.values()) + SPARE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def free_port():
@@ -323,6 +338,7 @@ def main():
         fail("the measurements read /proc and pin cores: they need Linux")
     if arguments.allocs:
         count_allocations(build)
+    allow_descriptors()
     competitors = Competitors(build, arguments.peers)
     workloads = arguments.workloads or list(WORKLOADS)
     echo_seconds, bulk_bytes = (1.0, 2**28) if arguments.quick else (2.5, 2**30)

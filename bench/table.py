@@ -50,6 +50,9 @@ WORKLOADS = {
     "event": Workload("wake-ups/s", goal=0.75, passes=3, cpu_bound=True, touch_mib=320),
     "echo64": Workload("messages/s", goal=0.88, passes=2, connections=64),
     "echo1000": Workload("messages/s", goal=0.88, passes=2, connections=1000),
+    "connections": Workload(
+        "bytes/connection", "bytes_per_connection", more_is_better=False, connections=10000,
+    ),
     "bulk": Workload("CPU s/GiB", "cpu_s_per_gib", more_is_better=False, goal=0.7, passes=3),
 }
 

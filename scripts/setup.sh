@@ -14,7 +14,7 @@ unset LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 
 group=${1:-test}
 demo="compiler cmake pkg-config lua lua-headers libuv"
-test="busted luacheck luarocks zip unzip nginx python3"
+test="busted luacheck luarocks zip unzip nginx python3 curl socat"
 # What a part of it needs, which is left out without it: that it cannot be had here is no failure.
 extra="libedit"
 case $group in

@@ -1,7 +1,7 @@
 # To be sourced: runs steps one after another and adds up what they report.
 #   suite NAME COMMAND...   a runner whose output ends with "N passed, N failed[, N skipped]"
 #   check NAME COMMAND...   counts as one, by its exit status
-#   tally_end               prints the sum in that same form; its status tells whether anything failed
+#   tally_end               prints the sum in that same form; its status tells whether anything failed, or nothing ran
 # A runner that dies, exits non-zero without naming a failure, or never gets to its closing line has failed.
 # shellcheck shell=sh
 
@@ -51,5 +51,5 @@ check() {
 
 tally_end() {
   printf '\n%d passed, %d failed, %d skipped\n' "$tally_passed" "$tally_failed" "$tally_skipped"
-  [ "$tally_failed" -eq 0 ]
+  [ "$tally_failed" -eq 0 ] && [ "$tally_passed" -gt 0 ]
 }

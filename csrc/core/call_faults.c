@@ -76,6 +76,21 @@ FAULT(uv_tcp_nodelay, UV_EINVAL, (uv_tcp_t * tcp, int enable), (tcp, enable))
 FAULT(uv_tcp_keepalive, UV_EINVAL, (uv_tcp_t * tcp, int enable, unsigned delay), (tcp, enable, delay))
 FAULT(uv_tcp_getsockname, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *name, int *size), (tcp, name, size))
 FAULT(uv_tcp_getpeername, UV_ENOTCONN, (const uv_tcp_t *tcp, struct sockaddr *name, int *size), (tcp, name, size))
+FAULT(uv_pipe_open, UV_EINVAL, (uv_pipe_t * pipe, uv_file fd), (pipe, fd))
+
+FAULT(uv_udp_init_ex, UV_EMFILE, (uv_loop_t * loop, uv_udp_t *udp, unsigned flags), (loop, udp, flags))
+FAULT(uv_udp_bind, UV_EADDRINUSE, (uv_udp_t * udp, const struct sockaddr *address, unsigned flags),
+      (udp, address, flags))
+FAULT(uv_udp_connect, UV_ENETUNREACH, (uv_udp_t * udp, const struct sockaddr *address), (udp, address))
+FAULT(uv_udp_getsockname, UV_ENOBUFS, (const uv_udp_t *udp, struct sockaddr *name, int *size), (udp, name, size))
+FAULT(uv_udp_set_broadcast, UV_EINVAL, (uv_udp_t * udp, int on), (udp, on))
+FAULT(uv_udp_set_ttl, UV_EINVAL, (uv_udp_t * udp, int ttl), (udp, ttl))
+FAULT(uv_udp_set_multicast_ttl, UV_EINVAL, (uv_udp_t * udp, int ttl), (udp, ttl))
+FAULT(uv_udp_set_multicast_loop, UV_EINVAL, (uv_udp_t * udp, int on), (udp, on))
+FAULT(uv_udp_set_multicast_interface, UV_EINVAL, (uv_udp_t * udp, const char *interface), (udp, interface))
+FAULT(uv_udp_set_membership, UV_ENODEV,
+      (uv_udp_t * udp, const char *group, const char *interface, uv_membership membership),
+      (udp, group, interface, membership))
 
 /* As libuv does it where it can get no further with the new connection: it is dropped. */
 int __real_uv_accept(uv_stream_t *server, uv_stream_t *client);
@@ -219,6 +234,49 @@ int __wrap_uv_shutdown(uv_shutdown_t *req, uv_stream_t *stream, uv_shutdown_cb c
   return err;
 }
 
+/* Is the system short of room for datagrams? */
+static _Thread_local int busy;
+
+int __real_uv_udp_try_send(uv_udp_t *udp, const uv_buf_t *parts, unsigned count, const struct sockaddr *to);
+int __wrap_uv_udp_try_send(uv_udp_t *udp, const uv_buf_t *parts, unsigned count, const struct sockaddr *to);
+int __wrap_uv_udp_try_send(uv_udp_t *udp, const uv_buf_t *parts, unsigned count, const struct sockaddr *to) {
+  int err = busy ? UV_EAGAIN : fault("uv_udp_try_send", UV_EAGAIN);
+  return err != 0 ? err : __real_uv_udp_try_send(udp, parts, count, to);
+}
+
+static void on_sent(uv_udp_send_t *req, int status) {
+  uv_udp_send_cb cb = (uv_udp_send_cb)recall_once(req);
+  cb(req, told(status, "uv_udp_send callback", UV_EPERM));
+}
+
+int __real_uv_udp_send(uv_udp_send_t *req, uv_udp_t *udp, const uv_buf_t *parts, unsigned count,
+                       const struct sockaddr *to, uv_udp_send_cb cb);
+int __wrap_uv_udp_send(uv_udp_send_t *req, uv_udp_t *udp, const uv_buf_t *parts, unsigned count,
+                       const struct sockaddr *to, uv_udp_send_cb cb);
+int __wrap_uv_udp_send(uv_udp_send_t *req, uv_udp_t *udp, const uv_buf_t *parts, unsigned count,
+                       const struct sockaddr *to, uv_udp_send_cb cb) {
+  int err = fault("uv_udp_send", UV_ENOMEM);
+  if (err == 0) err = __real_uv_udp_send(req, udp, parts, count, to, on_sent);
+  if (err == 0) remember(req, (Callback)cb);
+  return err;
+}
+
+/* The datagram is lost then. */
+static void on_received(uv_udp_t *udp, ssize_t n, const uv_buf_t *block, const struct sockaddr *from, unsigned flags) {
+  uv_udp_recv_cb cb = (uv_udp_recv_cb)recall(udp);
+  int err = n > 0 ? fault("uv_udp_recv_start callback", UV_ECONNREFUSED) : 0;
+  cb(udp, err != 0 ? err : n, block, err != 0 ? NULL : from, flags);
+}
+
+int __real_uv_udp_recv_start(uv_udp_t *udp, uv_alloc_cb alloc, uv_udp_recv_cb cb);
+int __wrap_uv_udp_recv_start(uv_udp_t *udp, uv_alloc_cb alloc, uv_udp_recv_cb cb);
+int __wrap_uv_udp_recv_start(uv_udp_t *udp, uv_alloc_cb alloc, uv_udp_recv_cb cb) {
+  int err = fault("uv_udp_recv_start", UV_ENOMEM);
+  if (err != 0) return err;
+  remember(udp, (Callback)cb);
+  return __real_uv_udp_recv_start(udp, alloc, on_received);
+}
+
 static void on_addresses(uv_getaddrinfo_t *req, int status, struct addrinfo *list) {
   uv_getaddrinfo_cb cb = (uv_getaddrinfo_cb)recall_once(req);
   cb(req, told(status, "uv_getaddrinfo callback", UV_EAI_AGAIN), list);
@@ -312,6 +370,24 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags) {
   return broken("sendmsg", EPIPE) ? -1 : __real_sendmsg(fd, message, flags);
 }
 
+int __real_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol) {
+  return broken("socket", EMFILE) ? -1 : __real_socket(domain, type, protocol);
+}
+
+int __real_bind(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size) {
+  return broken("bind", EADDRINUSE) ? -1 : __real_bind(fd, address, size);
+}
+
+int __real_connect(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size) {
+  return broken("connect", EAGAIN) ? -1 : __real_connect(fd, address, size);
+}
+
 int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size) {
@@ -340,6 +416,12 @@ int __wrap_fcntl(int fd, int command, ...) {
 /* plan(nth): the nth call from now on fails, with the error that is usual for the function; 0: none does */
 static int set_plan(lua_State *L) {
   plan = (Plan){.nth = (long)luaL_checkinteger(L, 1)};
+  return 0;
+}
+
+/* busy(flag): from now on the system takes no datagram at once, or does again. */
+static int set_busy(lua_State *L) {
+  busy = lua_toboolean(L, 1);
   return 0;
 }
 
@@ -372,7 +454,7 @@ static int check_end(lua_State *L) {
 }
 
 void lw_open_call_faults(lua_State *L) {
-  static const luaL_Reg functions[] = {{"plan", set_plan}, {"state", get_state}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"plan", set_plan}, {"busy", set_busy}, {"state", get_state}, {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, check_end);

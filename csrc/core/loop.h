@@ -85,7 +85,7 @@ typedef enum lw_Ref {
   LW_REFS
 } lw_Ref;
 
-enum { LW_POOL_SIZE = 256, LW_WAIT_CLASSES = 24 };
+enum { LW_POOL_SIZE = 256, LW_WAIT_CLASSES = 32 };
 
 typedef enum lw_Stop {
   LW_STOP_DONE = 1,    /* what run() waited for has ended */

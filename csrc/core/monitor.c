@@ -105,19 +105,18 @@ static void watchdog_hook(lua_State *L, lua_Debug *ar) {
 /* The hook has not come to run: the step is in a C function, or in a coroutine that the hook was not set on. */
 static void say_blocked(lw_Monitor *monitor, uint64_t now) {
   lw_Loop *loop = monitor->loop;
-  char line[160];
+  char line[160], who[24] = "a callback";
   double seconds = (double)(now - atomic_load(&monitor->since)) / 1e9;
-  unsigned id = 0;
   uv_mutex_lock(&monitor->lock);
   atomic_store(&loop->pause, 1);
   uv_sleep(PAUSE_MS);
-  if (atomic_load(&loop->active) != NULL && loop->current != NULL) id = loop->current->id;
+  if (atomic_load(&loop->active) != NULL && loop->current != NULL)
+    snprintf(who, sizeof who, "Task-%u", (unsigned)loop->current->id);
   atomic_store(&loop->pause, 0);
   uv_mutex_unlock(&monitor->lock);
   snprintf(line, sizeof line,
-           "luawait: Task-%u holds the loop for %.1f s, in a C function: its Lua stack follows when that "
-           "returns",
-           id, seconds);
+           "luawait: %s holds the loop for %.1f s, in a C function: its Lua stack follows when that returns", who,
+           seconds);
   lua_writestringerror("%s\n", line);
 }
 

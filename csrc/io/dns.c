@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "io/address.h"
+#include "io/request.h"
 
 /* A look-up on libuv's thread pool. Shared by a userdata, which stands in the frame of the function that waits, and
  * libuv: freed by the one that is done with it last. One that runs already cannot be stopped: its answer is dropped
@@ -20,33 +22,6 @@ typedef struct Lookup {
   const char *what; /* is looked up; stands in the frame of the function that waits */
   int dropped;      /* the userdata is gone */
 } Lookup;
-
-/* ---- numeric addresses ---- */
-
-int lw_parse_address(const char *host, int port, lw_Address *address) {
-  return uv_ip4_addr(host, port, &address->in) == 0 || uv_ip6_addr(host, port, &address->in6) == 0;
-}
-
-static int check_port(lua_State *L, int arg) {
-  lua_Integer port = lw_check_integer(L, arg);
-  if (port < 0 || port > 65535) lw_argerror(L, arg, lua_pushfstring(L, "port from 0 to 65535 expected, got %I", port));
-  return (int)port;
-}
-
-/* The string at `arg`, which C will read: without a zero in it. */
-static const char *check_text(lua_State *L, int arg) {
-  size_t n;
-  const char *text = lw_check_string(L, arg, &n);
-  if (strlen(text) != n) lw_argerror(L, arg, "string without zeros expected");
-  return text;
-}
-
-void lw_check_address(lua_State *L, int arg, lw_Address *address) {
-  const char *host = check_text(L, arg);
-  int port = check_port(L, arg + 1);
-  if (!lw_parse_address(host, port, address))
-    lw_argerror(L, arg, lua_pushfstring(L, "numeric address expected, got '%s'", host));
-}
 
 /* ---- look-ups ---- */
 
@@ -122,15 +97,12 @@ static int raise_lookup(lua_State *L, int status, const char *syscall, const cha
 
 /* Appends {address=, family=, port=} to the array on the top. */
 static void add_address(lua_State *L, lua_Integer at, const lw_Address *address) {
-  char host[INET6_ADDRSTRLEN];
-  int ipv6 = address->any.sa_family == AF_INET6;
-  if (uv_ip_name(&address->any, host, sizeof host) != 0) return;
   lua_createtable(L, 0, 3);
-  lua_pushstring(L, host);
+  lw_push_host(L, address);
   lua_setfield(L, -2, "address");
-  lua_pushstring(L, ipv6 ? "inet6" : "inet");
+  lua_pushstring(L, address->any.sa_family == AF_INET6 ? "inet6" : "inet");
   lua_setfield(L, -2, "family");
-  lua_pushinteger(L, ntohs(ipv6 ? address->in6.sin6_port : address->in.sin_port));
+  lua_pushinteger(L, lw_port_of(address));
   lua_setfield(L, -2, "port");
   lua_rawseti(L, -2, at);
 }
@@ -177,16 +149,16 @@ static int resolve_numeric(lua_State *L, const char *host, int port, int family)
 static int net_resolve(lua_State *L) {
   static const lw_RequestClass cls = {resolve_finish, lookup_abandon, lookup_describe};
   lw_Loop *loop = lw_loop(L);
-  const char *host = check_text(L, 1), *service = NULL;
+  const char *host = lw_check_text(L, 1), *service = NULL;
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
   Lookup *lookup;
   lw_Task *task;
   int err, port = 0;
   lua_settop(L, 3);
   if (lua_type(L, 2) == LUA_TSTRING)
-    service = check_text(L, 2);
+    service = lw_check_text(L, 2);
   else if (!lua_isnil(L, 2))
-    port = check_port(L, 2);
+    port = lw_check_port(L, 2);
   hints.ai_family = check_family(L, 3);
   if (service == NULL && resolve_numeric(L, host, port, hints.ai_family)) return 1;
   if (service == NULL) service = lua_pushfstring(L, "%d", port);

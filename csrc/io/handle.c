@@ -120,6 +120,8 @@ void lw_io_class(lua_State *L, int loop_index, const lw_IoClass *cls, const luaL
 static int shared_gc(lua_State *L) {
   lw_Io *io = lua_touserdata(L, 1);
   lw_slabs_close(&io->slabs);
+  free(io->datagrams);
+  io->datagrams = NULL;
   return 0;
 }
 

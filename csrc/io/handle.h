@@ -13,6 +13,7 @@
 typedef struct lw_Io {
   lua_State *main;     /* the main coroutine: for work on the registry where no other state is at hand */
   lw_Slabs slabs;      /* blocks that streams read into */
+  char *datagrams;     /* the block that datagrams are received into; NULL: none yet */
   unsigned writes;     /* uv_write_t in flight */
   int sigpipe_blocked; /* was SIGPIPE blocked before the first of them? */
 } lw_Io;

@@ -1,4 +1,5 @@
-/* A stream of bytes both ways on a uv_stream_t: what TCP connections, pipes and terminals share.
+/* A stream of bytes on a uv_stream_t: what TCP connections, pipes and terminals share. uv.handle.type tells which it
+ * is. Most go both ways; a pipe may go one way only.
  *
  * Reading (stream_read.c): libuv reads into the stream's buffer from the first read on, whether or not anybody waits,
  * and is stopped only while the buffer is full and nobody does. A task that reads states its wish; the callback looks
@@ -10,6 +11,7 @@
 #ifndef LUAWAIT_IO_STREAM_H
 #define LUAWAIT_IO_STREAM_H
 
+#include "io/address.h"
 #include "io/handle.h"
 #include "io/request.h"
 
@@ -37,13 +39,7 @@ typedef struct lw_Drain {
   int closes; /* the stream is closed when the wait ends, however it ends */
 } lw_Drain;
 
-typedef enum lw_Shut { LW_NOT_SHUT, LW_SHUTTING, LW_SHUT } lw_Shut;
-
-typedef union lw_Address {
-  struct sockaddr any;
-  struct sockaddr_in in;
-  struct sockaddr_in6 in6;
-} lw_Address;
+typedef enum lw_Shut { LW_NOT_SHUT, LW_SHUTTING, LW_SHUT, LW_READ_ONLY } lw_Shut;
 
 typedef struct lw_Stream {
   lw_IoHandle handle;
@@ -51,9 +47,11 @@ typedef struct lw_Stream {
     uv_handle_t handle;
     uv_stream_t stream;
     uv_tcp_t tcp;
+    uv_pipe_t pipe;
+    uv_tty_t tty;
   } uv;
-  uv_os_fd_t fd; /* -1 until connected */
-  lw_Address peer;
+  uv_os_fd_t fd;   /* -1 until connected */
+  lw_Address peer; /* of a TCP connection */
   lw_Request connecting;
   union {
     uv_connect_t connect;
@@ -67,6 +65,7 @@ typedef struct lw_Stream {
   uint8_t reading; /* libuv reads */
   uint8_t direct;  /* the block of the read under way is the free end of the buffer */
   uint8_t shut;    /* lw_Shut */
+  uint8_t socket;  /* the descriptor is a socket, not a pipe or a terminal */
   int read_status; /* why no more will come: UV_EOF or an error; 0: it may */
 
   int write_status; /* the first error in writing, or 0 */
@@ -77,16 +76,21 @@ typedef struct lw_Stream {
   lw_Drain leaving; /* left a <close> scope: as flushed */
 
   uint64_t bytes_read, bytes_written;
+  uint8_t path_length;
+  char path[]; /* of the Unix socket to which it was connected; or nothing */
 } lw_Stream;
 
 /* Pushes a new stream, which libuv does not know yet. May raise. */
 lw_Stream *lw_stream_new(lua_State *L, lw_Loop *loop);
 
-/* It has a connection now. Returns 0 or an error of libuv's. */
+/* The same to the Unix socket with a path of `n` bytes. */
+lw_Stream *lw_stream_new_to(lua_State *L, lw_Loop *loop, const char *path, size_t n);
+
+/* It has a connection, or a descriptor, now. Returns 0 or an error of libuv's. */
 int lw_stream_connected(lw_Stream *stream);
 
-/* Pushes "127.0.0.1:80", "[::1]:80", or "?" for no address. */
-void lw_push_address(lua_State *L, const lw_Address *address);
+/* Pushes what messages call the other end: an address, or "a pipe". */
+void lw_stream_push_peer(lua_State *L, const lw_Stream *stream);
 
 /* Raises an OSError about the peer. */
 int lw_stream_raise(lua_State *L, const lw_Stream *stream, int status, const char *syscall);

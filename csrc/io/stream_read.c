@@ -256,7 +256,7 @@ static int read_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
 static void read_describe(lua_State *L, lw_Loop *loop, void *on) {
   lw_Stream *stream = on;
   (void)loop;
-  lw_push_address(L, &stream->peer);
+  lw_stream_push_peer(L, stream);
   lua_pushfstring(L, "data from %s (%I bytes so far)", lua_tostring(L, -1), (lua_Integer)lw_buffer_length(&stream->in));
   lua_remove(L, -2);
 }
@@ -274,6 +274,8 @@ static int fulfil(lua_State *L, lw_Stream *stream, lw_Wish wish) {
   check_readable(L, stream);
   stream->wish = wish;
   if (settled(stream)) return grant(L, stream);
+  if (LW_UNLIKELY(!stream->reading && !uv_is_readable(&stream->uv.stream)))
+    lw_error_raise(L, LW_RUNTIME_ERROR, "the stream is for writing only");
   task = lw_waiter(L, stream->handle.loop);
   err = start_reading(stream);
   if (LW_UNLIKELY(err != 0)) return lw_stream_raise(L, stream, err, "read");

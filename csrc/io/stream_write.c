@@ -30,9 +30,10 @@ typedef struct Write {
 
 /* ---- SIGPIPE ----
  *
- * A connection that is gone is an error of write, not a reason to kill the program. What goes out at once is sent with
- * MSG_NOSIGNAL, but libuv has no such thing for what it has queued: so SIGPIPE is blocked in the thread as long as it
- * has anything queued, and a signal that came meanwhile is taken away. The program's own disposition is never touched.
+ * A connection that is gone is an error of write, not a reason to kill the program. What goes out at once to a socket
+ * is sent with MSG_NOSIGNAL, but there is no such thing for pipes, nor in libuv for what it has queued: so SIGPIPE is
+ * blocked in the thread as long as it has anything queued, and a signal that came meanwhile is taken away. The
+ * program's own disposition is never touched.
  */
 
 static void hold_sigpipe(lw_Io *io) {
@@ -90,6 +91,7 @@ static int write_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
     return 0;
   }
   if (stream->write_status != 0) return lw_stream_raise(L, stream, stream->write_status, "write");
+  if (drain == &stream->ended && stream->shut == LW_SHUT) return 0;
   if (stream->handle.state != LW_IO_OPEN) return lw_io_raise_closed(L, &stream->handle);
   return 0;
 }
@@ -111,7 +113,7 @@ static int write_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
 static void write_describe(lua_State *L, lw_Loop *loop, void *on) {
   lw_Drain *drain = on;
   (void)loop;
-  lw_push_address(L, &drain->stream->peer);
+  lw_stream_push_peer(L, drain->stream);
   lua_pushfstring(L, "%s to take %I bytes", lua_tostring(L, -1), (lua_Integer)queued(drain->stream));
   lua_remove(L, -2);
 }
@@ -145,10 +147,15 @@ static void on_write(uv_write_t *req, int status) {
   on_progress(stream);
 }
 
+/* What is no socket cannot be shut down: that a pipe is closed is what tells the reader that no more will come. */
 static void on_shutdown(uv_shutdown_t *req, int status) {
   lw_Stream *stream = req->handle->data;
   stream->shut = LW_SHUT;
   if (stream->handle.state == LW_IO_CLOSING) return;
+  if (status == UV_ENOTSOCK) {
+    lw_io_close(&stream->handle);
+    return;
+  }
   note_status(stream, status);
   wake_all(&stream->ended);
   on_progress(stream);
@@ -160,11 +167,27 @@ int lw_stream_unsent(const lw_Stream *stream) {
 
 /* ---- sending ---- */
 
+/* Returns the number of bytes that were taken; else -1, and errno tells why. */
+static ssize_t send_parts(lw_Stream *stream, struct iovec *parts, int count) {
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = (unsigned)count};
+  if (LW_UNLIKELY(!stream->socket)) {
+    ssize_t n;
+    int error;
+    hold_sigpipe(stream->handle.io);
+    n = writev(stream->fd, parts, count);
+    error = errno;
+    release_sigpipe(stream->handle.io);
+    errno = error;
+    return n;
+  }
+  if (count > 1) return sendmsg(stream->fd, &message, SEND_FLAGS);
+  return send(stream->fd, parts[0].iov_base, parts[0].iov_len, SEND_FLAGS);
+}
+
 /* Offers the arguments from `first` on to the system, `count` of them; adds what it took to *sent. Returns an error, or
  * 0. */
 static int send_batch(lua_State *L, lw_Stream *stream, int first, int count, size_t *sent, int *all) {
   struct iovec parts[BATCH];
-  struct msghdr message = {.msg_iov = parts, .msg_iovlen = (unsigned)count};
   size_t total = 0;
   ssize_t n;
   int i;
@@ -175,7 +198,7 @@ static int send_batch(lua_State *L, lw_Stream *stream, int first, int count, siz
   *all = total == 0;
   if (total == 0) return 0;
   do {
-    n = count == 1 ? send(stream->fd, parts[0].iov_base, total, SEND_FLAGS) : sendmsg(stream->fd, &message, SEND_FLAGS);
+    n = send_parts(stream, parts, count);
   } while (n < 0 && errno == EINTR);
   if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : uv_translate_sys_error(errno);
   *all = (size_t)n == total;
@@ -273,7 +296,9 @@ static int stream_write(lua_State *L) {
   int err = 0, last = lua_gettop(L);
   size_t total = check_strings(L, last), sent = 0;
   if (LW_UNLIKELY(stream->shut != LW_NOT_SHUT))
-    lw_error_raise(L, LW_RUNTIME_ERROR, "the stream is shut down for writing");
+    lw_error_raise(
+        L, LW_RUNTIME_ERROR,
+        stream->shut == LW_READ_ONLY ? "the stream is for reading only" : "the stream is shut down for writing");
   if (LW_LIKELY(queued(stream) == 0)) sent = send_now(L, stream, last, &err);
   if (err == 0 && sent < total) err = queue_rest(L, stream, last, sent, total);
   if (LW_UNLIKELY(err != 0)) return write_failed(L, stream, err);
@@ -290,12 +315,13 @@ static int stream_flush(lua_State *L) {
 }
 
 /* stream:shutdown(): half-close: waits until everything written has been sent, then tells the peer that no more will
- * come; reading goes on. Raises OSError. A cancelled one is carried out all the same. */
+ * come; reading goes on. A pipe that is no socket is closed. Raises OSError. A cancelled one is carried out all the
+ * same. */
 static int stream_shutdown(lua_State *L) {
   lw_Stream *stream = check_writable(L);
   lw_Task *task;
   int err;
-  if (stream->shut == LW_SHUT) return 0;
+  if (stream->shut >= LW_SHUT) return 0;
   task = lw_waiter(L, stream->handle.loop);
   if (stream->shut == LW_NOT_SHUT) {
     err = uv_shutdown(&stream->req.shutdown, &stream->uv.stream, on_shutdown);

@@ -1,11 +1,13 @@
---- luawait.net: TCP connections and servers, and names. The public face; what a stream can do stands in
--- io/stream_read.c, io/stream_write.c and io/stream.c.
+--- luawait.net: connections and servers over TCP and Unix sockets, and names. The public face; what a stream can do
+-- stands in io/stream_read.c, io/stream_write.c and io/stream.c.
 local core = require "luawait.core"
 local check = require "luawait.check"
 local scopes = require "luawait.scopes"
 local race = require "luawait.net.race"
 local new_server = require "luawait.net.server"
 
+local BACKLOG = 128 -- connections that the system keeps waiting
+local RETRY = 0.01 -- seconds after which a Unix server whose backlog was full is tried again
 local STEP = 0.25 -- seconds after which the next address is tried beside those before it (RFC 8305, section 8)
 
 local net = {}
@@ -15,6 +17,13 @@ local function check_host(host, name)
   if host:find("\0", 1, true) then check.fail(1, name, "string without zeros expected") end
 end
 
+--- The path of a Unix socket: not empty, and without zeros but for the one at the start of an abstract name.
+local function check_path(path, name)
+  if type(path) ~= "string" then check.fail(1, name, ("string expected, got %s"):format(type(path))) end
+  if path == "" then check.fail(1, name, "path expected, got an empty string") end
+  if path:find("\0", 2, true) then check.fail(1, name, "string without zeros expected") end
+end
+
 local function check_port(port, name)
   local number = math.type(port) and math.tointeger(port)
   if not number then check.fail(2, name, ("port number expected, got %s"):format(type(port))) end
@@ -22,25 +31,23 @@ local function check_port(port, name)
   return number
 end
 
---- The options: nil or a table whose entries have the types that `types` says.
+local function is_count(value) return math.tointeger(value) and value >= 1 end
+
+--- The options: nil or a table whose entries have the types that `types` says; a "count" is a positive integer.
 local function check_options(opts, position, name, types)
   if opts == nil then return {} end
   if type(opts) ~= "table" then check.fail(position, name, ("table expected, got %s"):format(type(opts))) end
   for key, expected in pairs(types) do
-    local value = opts[key]
-    if value ~= nil and type(value) ~= expected then
-      check.fail(position, name, ("option '%s': %s expected, got %s"):format(key, expected, type(value)))
+    local value, wanted = opts[key], expected == "count" and "number" or expected
+    if value ~= nil and type(value) ~= wanted then
+      check.fail(position, name, ("option '%s': %s expected, got %s"):format(key, wanted, type(value)))
     end
     if value ~= value then check.fail(position, name, ("option '%s': number expected, got NaN"):format(key)) end
+    if value ~= nil and expected == "count" and not is_count(value) then
+      check.fail(position, name, ("option '%s': positive integer expected, got %s"):format(key, value))
+    end
   end
   return opts
-end
-
-local function check_count(opts, key, position, name)
-  local value = opts[key]
-  if value ~= nil and not (math.tointeger(value) and value >= 1) then
-    check.fail(position, name, ("option '%s': positive integer expected, got %s"):format(key, value))
-  end
 end
 
 --- The addresses with their families taking turns, the preferred one first (RFC 8305, section 4).
@@ -83,6 +90,17 @@ local function numeric(host, port)
   return list
 end
 
+--- The listener on the first of the addresses that can be had. Raises the error of the last one.
+local function listen_first(addresses, port, opts, accepted)
+  local failure
+  for _, address in ipairs(addresses) do
+    local ok, listener = pcall(core.net.listen, address, port, opts.backlog or BACKLOG, opts.reuseport, accepted)
+    if ok then return listener end
+    failure = listener
+  end
+  error(failure, 0)
+end
+
 --- net.serve(host, port, handler, opts?): a Server that calls handler(stream) for each connection, in a task of its
 -- own; the stream is closed when the handler ends. An error of the handler goes to the exception handler and ends
 -- that connection alone. `host` is a name (of whose addresses the first that can be had is taken) or a numeric
@@ -93,11 +111,83 @@ function net.serve(host, port, handler, opts)
   if host ~= nil then check_host(host, "serve") end
   port = check_port(port, "serve")
   check.callable(handler, 3, "serve")
-  opts = check_options(opts, 4, "serve", {backlog = "number", max_connections = "number", reuseport = "boolean"})
-  check_count(opts, "backlog", 4, "serve")
-  check_count(opts, "max_connections", 4, "serve")
+  opts = check_options(opts, 4, "serve", {backlog = "count", max_connections = "count", reuseport = "boolean"})
   local everywhere = host == nil or host == "*"
-  return new_server(everywhere and {"::", "0.0.0.0"} or numeric(host, port), port, handler, opts)
+  local addresses = everywhere and {"::", "0.0.0.0"} or numeric(host, port)
+  return new_server(function(accepted) return listen_first(addresses, port, opts, accepted) end, handler, opts)
+end
+
+--- net.connect_unix(path, opts?): a Stream to a server on a Unix socket. `path` is that of its file, or (Linux) an
+-- abstract name, which begins with "\0"; see unix(7). Waits only while the server's backlog is full: opts.timeout,
+-- seconds (none). Raises OSError or TimeoutError. A cancelled one leaves nothing behind.
+function net.connect_unix(path, opts)
+  check_path(path, "connect_unix")
+  opts = check_options(opts, 2, "connect_unix", {timeout = "number"})
+  return scopes.timeout(opts.timeout, function()
+    while true do
+      local stream = core.net.connect_unix(path)
+      if stream then return stream end
+      core.sleep(RETRY)
+    end
+  end)
+end
+
+--- net.serve_unix(path, handler, opts?): a Server on a Unix socket, otherwise as net.serve. The file at `path` is
+-- made, and removed when the server is closed; a socket there on which nobody listens is replaced. A path that begins
+-- with "\0" is an abstract name (Linux). opts: backlog, max_connections. Never waits. Raises OSError: EADDRINUSE where
+-- somebody listens, or where there is another kind of file.
+function net.serve_unix(path, handler, opts)
+  check_path(path, "serve_unix")
+  check.callable(handler, 2, "serve_unix")
+  opts = check_options(opts, 3, "serve_unix", {backlog = "count", max_connections = "count"})
+  return new_server(function(accepted)
+    return core.net.listen_unix(path, opts.backlog or BACKLOG, accepted)
+  end, handler, opts)
+end
+
+local function check_port_option(opts, key, name)
+  local port = opts[key]
+  if port ~= nil and not (math.tointeger(port) and port >= 0 and port <= 65535) then
+    check.fail(1, name, ("option '%s': port from 0 to 65535 expected, got %s"):format(key, port))
+  end
+end
+
+local function check_udp_options(opts)
+  if opts.family and opts.family ~= "inet" and opts.family ~= "inet6" then
+    check.fail(1, "udp", ("option 'family': \"inet\" or \"inet6\" expected, got \"%s\""):format(opts.family))
+  end
+  if (opts.remote_host == nil) ~= (opts.remote_port == nil) then
+    check.fail(1, "udp", "options 'remote_host' and 'remote_port' go together")
+  end
+end
+
+--- net.udp(opts?): a DatagramSocket. opts.host and opts.port: what it is bound to (a port alone: on all interfaces; an
+-- address alone: any free port; without either the system chooses when something is sent); opts.remote_host and
+-- opts.remote_port: what it is connected to: it sends there, and receives from there only. Names are looked up, the
+-- first address is taken. opts.family: "inet" or "inet6" (that of the addresses; "inet"); opts.broadcast: may send to
+-- broadcast addresses; opts.reuseaddr: several sockets may be bound to the port, as members of a multicast group are;
+-- opts.max_size: bytes, longer datagrams are an OSError of recv (65536: there are none). Waits only to look up names.
+-- Raises OSError.
+function net.udp(opts)
+  opts = check_options(opts, 1, "udp", {
+    host = "string", port = "number", remote_host = "string", remote_port = "number", family = "string",
+    broadcast = "boolean", reuseaddr = "boolean", max_size = "count",
+  })
+  check_port_option(opts, "port", "udp")
+  check_port_option(opts, "remote_port", "udp")
+  check_udp_options(opts)
+  local family = opts.family
+  local function look_up(host)
+    local entry = core.net.resolve(host, 0, {family = family})[1]
+    family = entry.family
+    return entry.address
+  end
+  local address, peer = opts.host and look_up(opts.host), opts.remote_host and look_up(opts.remote_host)
+  if opts.port and not address then address = family == "inet6" and "::" or "0.0.0.0" end
+  return core.net.udp {
+    ipv6 = family == "inet6", address = address, port = opts.port or 0, peer = peer, peer_port = opts.remote_port,
+    broadcast = opts.broadcast, reuseaddr = opts.reuseaddr, max_size = opts.max_size,
+  }
 end
 
 --- net.resolve(host, service?, opts?) and net.reverse(address): see io/dns.c.

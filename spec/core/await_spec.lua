@@ -347,6 +347,11 @@ describe("waiting where Lua cannot yield", function()
   -- the C function, the name of its replacement in luawait.std, and a call that waits inside of it
   local places = {
     { "table.sort", "sort", function(wait) table.sort({ 3, 2, 1 }, function(a, b) wait() return a < b end) end },
+    { "table.sort", "sort", function(wait)
+      local class = {}
+      class.__lt = function() wait() return true end
+      table.sort({ setmetatable({}, class), setmetatable({}, class) }, function(a, b) return a < b end)
+    end },
     { "string.gsub", "gsub", function(wait) string.gsub("abc", ".", function() wait() end) end },
     { "string.gsub", "gsub", function(wait) return ("abc"):gsub(".", function() wait() end) end },
     { "tostring", "tostring", function(wait)
@@ -371,6 +376,21 @@ describe("waiting where Lua cannot yield", function()
       end)
     end)
   end
+
+  it("names a function that is in no library by the name that it is called by", function()
+    local output = helpers.child_output([[
+local replace = string.gsub
+string.gsub = nil
+async.run(function()
+  print(select(2, pcall(replace, "a", ".", function() async.sleep(0) end)))
+  local ok, err = pcall(function()
+    local result = replace("a", ".", function() async.sleep(0) end)
+    return result
+  end)
+  print(ok, err)
+end)]])
+    assert.matches("^RuntimeError: [^\n]+\nfalse\tRuntimeError: cannot wait inside replace", output)
+  end)
 
   it("is one in other C functions too", function()
     run(function()

@@ -289,6 +289,29 @@ end, { watchdog = 0.05 })]])
     assert.matches("the culprit", result.stderr, 1, true)
   end)
 
+  -- Each blocks in a C function until what it waits for stands on stderr.
+  it("says which task blocks in a C function, and shows its stack when that returns", function()
+    local result = helpers.child([[
+local path = ...
+local held = io.popen("while ! grep -q 'in a C function' '" .. path .. "'; do sleep 0.01; done")
+async.run(function() held:close() end, { watchdog = 0.02 })]])
+    assert.equal(0, result.status)
+    assert.matches("luawait: Task%-1 holds the loop for [%d.]+ s, in a C function", result.stderr)
+    assert.matches("stack traceback", result.stderr, 1, true)
+  end)
+
+  it("says that a callback blocks in a C function", function()
+    local result = helpers.child([[
+local path = ...
+local held = io.popen("while ! grep -q 'in a C function' '" .. path .. "'; do sleep 0.01; done")
+async.run(function()
+  async.call_soon(held.close, held)
+  async.sleep(0)
+end, { watchdog = 0.02 })]])
+    assert.equal(0, result.status)
+    assert.matches("luawait: a callback holds the loop for [%d.]+ s, in a C function", result.stderr)
+  end)
+
   it("is silent while the loop moves, or waits", function()
     helpers.child_output([[
 async.run(function()

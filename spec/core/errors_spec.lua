@@ -120,6 +120,19 @@ describe("the built-in classes", function()
   end)
 end)
 
+describe("the text of an error", function()
+  it("can be joined to other text, from both sides", function()
+    local err = async.ValueError("x")
+    assert.equal("it said ValueError: x", "it said " .. err)
+    assert.equal("ValueError: x, it said", err .. ", it said")
+  end)
+
+  it("of its class names that", function()
+    assert.equal("<error class ValueError>", tostring(async.ValueError))
+    assert.equal("<error class Mine>", tostring(errors.class("Mine")))
+  end)
+end)
+
 describe("an error that a task raises", function()
   local function each_road(value, check)
     local function bad()
@@ -211,6 +224,16 @@ end]], "@demo.lua")
         assert.matches("raiser", failed.traceback, 1, true)
       end
       assert.matches("ValueError: x", tostring(result[1]), 1, true)
+    end)
+  end)
+
+  it("has two fields, and no others", function()
+    helpers.run(function()
+      local slot = async.gather({ function() error("x", 0) end }, { return_exceptions = true })[1]
+      assert.equal("x", slot.error)
+      assert.is_string(slot.traceback)
+      assert.is_nil(slot.message)
+      assert.is_nil(slot[1])
     end)
   end)
 

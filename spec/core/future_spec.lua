@@ -125,6 +125,12 @@ describe("a Future", function()
     end)
   end)
 
+  it("raises CancelledError outside a task too", function()
+    local fut = async.Future()
+    fut:cancel()
+    assert.equal("CancelledError", helpers.failure_kind(fut.result, fut))
+  end)
+
   it("is collected when nobody refers to it", function()
     run(function()
       local weak = setmetatable({}, { __mode = "k" })

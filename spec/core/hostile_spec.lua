@@ -403,7 +403,7 @@ describe("random programs:", function()
   end
 
   it("nothing is lost, and no task is left", function()
-    for seed = 1, helpers.scale(500) do
+    for seed = 1, helpers.scale(200) do
       local ok, err = pcall(program, seed)
       if not ok then error(("seed %d: %s"):format(seed, tostring(err)), 0) end
     end

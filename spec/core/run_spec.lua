@@ -114,6 +114,10 @@ describe("async.run", function()
       assert.matches("bad argument #2 to 'run'", text, 1, true)
       assert.matches(name, text, 1, true)
     end
+    for name, value in pairs({ shutdown_timeout = -1, slow_callback = -0.1, watchdog = 0 / 0 }) do
+      local text = failure_text(async.run, print, { [name] = value })
+      assert.matches("option '" .. name .. "': number of seconds expected, not below 0", text, 1, true)
+    end
   end)
 
   it("leaves a coroutine that it refused to run as it was", function()
@@ -347,6 +351,27 @@ describe("async.Runner", function()
     local runner <close> = async.Runner()
     local kind = runner:run(function() return failure_kind(runner.run, runner, function() end) end)
     assert.equal("RuntimeError", kind)
+  end)
+
+  it("is the only one with a loop: others have to wait until it is closed", function()
+    local runner <close> = async.Runner()
+    local other <close> = async.Runner()
+    assert.equal(1, runner:run(function() return 1 end))
+    for _, start in ipairs({ async.run, function(fn) return other:run(fn) end }) do
+      assert.matches("while another Runner is open", failure_text(start, function() end), 1, true)
+    end
+    assert.equal(2, runner:run(function() return 2 end))
+    runner:close()
+    assert.equal(3, other:run(function() return 3 end))
+  end)
+
+  it("tells its state in tostring", function()
+    local runner = async.Runner()
+    assert.equal("<Runner unused>", tostring(runner))
+    runner:run(function() end)
+    assert.equal("<Runner open>", tostring(runner))
+    runner:close()
+    assert.equal("<Runner closed>", tostring(runner))
   end)
 
   it("raises DeadlockError and runs again afterwards", function()

@@ -333,6 +333,24 @@ describe("a timeout scope", function()
     end)
   end)
 
+  it("belongs to the task that entered it: another one cannot leave it", function()
+    run(function()
+      local scope
+      local owner = async.create_task(function()
+        local _ <close> = async.timeout(3600)
+        scope = _
+        async.sleep(3600)
+      end)
+      settle()
+      local function leave()
+        local _ <close> = scope -- luacheck: ignore
+      end
+      assert.matches("left in another task", failure_text(leave), 1, true)
+      owner:cancel()
+      assert.equal("CancelledError", failure_kind(async.await, owner))
+    end)
+  end)
+
   it("raises nothing when the body swallowed the interruption, and expired() tells", function()
     run(function()
       local scope

@@ -17,6 +17,43 @@ describe("net.resolve", function()
     end)
   end)
 
+  it("finds the names of /etc/hosts, without a network", function()
+    local checked = 0
+    for line in helpers.read_file("/etc/hosts"):gmatch("[^\n]+") do
+      local address, names = line:match("^%s*(127[%d.]+)%s+([^#]+)")
+      for name in (names or ""):gmatch("%S+") do
+        run(function()
+          local found = false
+          for _, entry in ipairs(net.resolve(name, 80)) do
+            assert.equal(80, entry.port)
+            if entry.address == address then
+              found = true
+              assert.equal("inet", entry.family)
+            end
+          end
+          assert.is_true(found, name .. " has the address " .. address)
+        end)
+        checked = checked + 1
+      end
+    end
+    assert.is_true(checked > 0, "/etc/hosts names no loopback address")
+  end)
+
+  it("gives an address, its family and the port, and nothing else", function()
+    run(function()
+      for _, host in ipairs({ "localhost", "127.0.0.1", "::1" }) do
+        for _, entry in ipairs(net.resolve(host, 443)) do
+          local keys = {}
+          for key in pairs(entry) do keys[#keys + 1] = key end
+          table.sort(keys)
+          assert.same({ "address", "family", "port" }, keys)
+          assert.equal(entry.address:find(":", 1, true) and "inet6" or "inet", entry.family)
+          assert.equal(443, entry.port)
+        end
+      end
+    end)
+  end)
+
   it("restricts the family", function()
     run(function()
       local addresses = net.resolve("localhost", nil, { family = "inet" })

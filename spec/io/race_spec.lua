@@ -137,3 +137,48 @@ describe("A race", function()
     end)
   end)
 end)
+
+describe("net.connect to a name with several addresses", function()
+  local core = require "luawait.core"
+  local net = require "luawait.net"
+
+  -- Connects to a name that has these addresses, of which only `working` answers. Returns the outcome, and the
+  -- addresses in the order in which they were tried.
+  local function connect(addresses, working)
+    local tried, resolve, real = helpers.log(), core.net.resolve, core.net.connect
+    local _ <close> = helpers.defer(function() core.net.resolve, core.net.connect = resolve, real end)
+    core.net.resolve = function()
+      local entries = {}
+      for i, address in ipairs(addresses) do
+        entries[i] = { address = address, family = address:find(":", 1, true) and "inet6" or "inet", port = 80 }
+      end
+      return entries
+    end
+    core.net.connect = function(address)
+      tried(address)
+      if address ~= working then error(async.OSError("no " .. address), 0) end
+      return { close = function() end, address = address }
+    end
+    local ok, result = pcall(net.connect, "name.invalid", 80)
+    return ok and result.address or tostring(result), tostring(tried)
+  end
+
+  it("tries the families in turn, the preferred one first", function()
+    run(function()
+      local result, tried = connect({ "::1", "::2", "::3", "10.0.0.1", "10.0.0.2" }, "::3")
+      assert.equal("::3", result)
+      assert.equal("::1 10.0.0.1 ::2 10.0.0.2 ::3", tried)
+      result, tried = connect({ "10.0.0.1", "::1", "10.0.0.2" }, "10.0.0.2")
+      assert.equal("10.0.0.2", result)
+      assert.equal("10.0.0.1 ::1 10.0.0.2", tried)
+    end)
+  end)
+
+  it("raises the error of the last one when none answers", function()
+    run(function()
+      local result, tried = connect({ "::1", "10.0.0.1" })
+      assert.equal("OSError: no 10.0.0.1", result)
+      assert.equal("::1 10.0.0.1", tried)
+    end)
+  end)
+end)

@@ -17,6 +17,23 @@ local function free_port()
   return port
 end
 
+--- A listener that answers no further connection, since its backlog is full; the connections in it, and how the last
+-- one failed. Nothing where there is no such address.
+local function silent_listener(address)
+  local core = require "luawait.core"
+  local ok, listener = pcall(core.net.listen, address, 0, 1, false, function() end)
+  if not ok then return nil end
+  listener:pause()
+  local _, port = listener:address()
+  local streams = {}
+  for _ = 1, 20 do
+    local done, got = pcall(net.connect, address, port, { timeout = 0.1 })
+    if not done then return listener, streams, got, port end
+    streams[#streams + 1] = got
+  end
+  return listener, streams, nil, port
+end
+
 describe("net.connect", function()
   it("connects to an address", function()
     run_server(greet, function(port)
@@ -118,23 +135,81 @@ describe("net.connect", function()
 
   it("gives up after opts.timeout", function()
     run(function()
-      -- a listener that accepts nobody, until its backlog is full
-      local core = require "luawait.core"
-      local listener = core.net.listen("127.0.0.1", 0, 1, false, function() end)
-      listener:pause()
-      local _, port = listener:address()
-      local streams, err = {}, nil
-      for _ = 1, 20 do
-        local ok, got = pcall(net.connect, "127.0.0.1", port, { timeout = 0.1 })
-        if not ok then
-          err = got
-          break
-        end
-        streams[#streams + 1] = got
-      end
+      local listener, streams, err = silent_listener("127.0.0.1")
       assert.equal("TimeoutError", helpers.kind(err))
       for _, stream in ipairs(streams) do stream:close() end
       listener:close()
+    end)
+  end)
+
+  --- Runs fn(name, tried) where `name` has these addresses, in this order; `tried` gets those that are tried.
+  local function with_addresses(addresses, fn)
+    local core = require "luawait.core"
+    local resolve, connect, tried = core.net.resolve, core.net.connect, {}
+    local _ <close> = helpers.defer(function() core.net.resolve, core.net.connect = resolve, connect end)
+    core.net.connect = function(address, ...)
+      tried[#tried + 1] = address
+      return connect(address, ...)
+    end
+    core.net.resolve = function(host, port, opts)
+      if host ~= "both.example" then return resolve(host, port, opts) end
+      local list = {}
+      for i, address in ipairs(addresses) do
+        list[i] = { address = address, family = address:find(":", 1, true) and "inet6" or "inet", port = port }
+      end
+      return list
+    end
+    return fn("both.example", tried)
+  end
+
+  --- A server on ::1, or nil on a machine without IPv6, and its port.
+  local function serve_ipv6(handler, opts)
+    local ok, server = pcall(net.serve, "::1", 0, handler, opts)
+    if ok then return server, select(2, server:address()) end
+  end
+
+  it("takes the other family at once where the first one is refused", function()
+    run_server(function(stream) stream:write("four") end, function(port)
+      with_addresses({ "::1", "127.0.0.1" }, function(name)
+        local stream <close> = net.connect(name, port)
+        assert.equal("four", stream:read_all())
+      end)
+    end)
+    run(function()
+      local server, port = serve_ipv6(function(stream) stream:write("six") end)
+      if not server then return pending("needs IPv6") end
+      with_addresses({ "127.0.0.1", "::1" }, function(name)
+        local stream <close> = net.connect(name, port)
+        assert.equal("six", stream:read_all())
+      end)
+      server:close()
+    end)
+  end)
+
+  it("tries the other family beside one that does not answer, alternating", function()
+    run(function()
+      local silent, fillers, _, port = silent_listener("::1")
+      if not silent then return pending("needs IPv6") end
+      local server <close> = net.serve("127.0.0.1", port, function(stream) stream:write("four") end)
+      with_addresses({ "::1", "::1", "127.0.0.1" }, function(name, tried)
+        local before = async.time()
+        local stream <close> = net.connect(name, port, { timeout = 20 })
+        assert.is_true(async.time() - before >= 0.24)
+        assert.equal("four", stream:read_all())
+        assert.equal("127.0.0.1", (stream:peername()))
+        assert.same({ "::1", "127.0.0.1" }, { tried[1], tried[2] })
+      end)
+      for _, stream in ipairs(fillers) do stream:close() end
+      silent:close()
+      assert.is_false(server:is_closing())
+    end)
+  end)
+
+  it("keeps to the family of local_address", function()
+    run_server(function(stream) stream:write("four") end, function(port)
+      local stream <close> = net.connect("localhost", port, { local_address = "127.0.0.1" })
+      assert.equal("127.0.0.1", (stream:sockname()))
+      assert.equal("four", stream:read_all())
     end)
   end)
 

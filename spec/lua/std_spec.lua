@@ -766,6 +766,80 @@ describe("std.install", function()
   end)
 end)
 
+describe("std.coroutine", function()
+  -- What resume and wrap of a library give for a use of these: the outcomes of its calls, whose text names no library.
+  local function outcomes(library, use)
+    local list = use(library)
+    for i, each in ipairs(list) do
+      for j = 1, each.n do
+        if type(each[j]) == "string" then list[i][j] = each[j]:gsub("^[%w_./]+:%d+: ", "AT: ", 1) end
+      end
+    end
+    return list
+  end
+
+  local function many(n)
+    return table.unpack({}, 1, n)
+  end
+
+  local uses = {
+    ["results and errors of resume"] = function(lib)
+      local co = lib.create(function(a) local b = lib.yield(a, nil) error({ b }) end)
+      return { outcome(lib.resume(co, 1)), outcome(type(select(2, lib.resume(co, 2)))), outcome(lib.resume(co)) }
+    end,
+    ["a finished coroutine"] = function(lib)
+      local co, wrapped = lib.create(function() end), lib.wrap(function() end)
+      lib.resume(co)
+      wrapped()
+      return { outcome(lib.resume(co, 1, 2)), outcome(pcall(wrapped)) }
+    end,
+    ["an error with text out of wrap"] = function(lib)
+      local wrapped = lib.wrap(function() error("text") end)
+      return { outcome(pcall(function() local result = wrapped() return result end)) }
+    end,
+    ["an error with text out of wrap, without a position"] = function(lib)
+      return { outcome(pcall(lib.wrap(function() error("text", 0) end))) }
+    end,
+    ["wrap closes the variables of a coroutine that fails"] = function(lib)
+      local closed
+      local wrapped = lib.wrap(function()
+        local _ <close> = setmetatable({}, { __close = function(_, err) closed = err.text error({ text = "new" }) end })
+        error({ text = "old" })
+      end)
+      local ok, err = pcall(wrapped)
+      return { outcome(ok, err.text, closed) }
+    end,
+    ["more arguments than a coroutine can hold"] = function(lib)
+      local function hold(...)
+        lib.yield(select("#", ...))
+        return ...
+      end
+      local co, wrapped = lib.create(hold), lib.wrap(hold)
+      lib.resume(co, many(400000))
+      wrapped(many(400000))
+      return { outcome(lib.resume(co, many(700000))), outcome((pcall(wrapped, many(700000)))) }
+    end,
+    ["more results than the caller can hold"] = function(lib)
+      local co = lib.create(function() return many(400000) end)
+      local function call(...) -- luacheck: ignore
+        return outcome(lib.resume(co))
+      end
+      return { call(many(700000)) }
+    end,
+  }
+
+  for name, use in pairs(uses) do
+    it("does as Lua's: " .. name, function()
+      assert.same(outcomes(coroutine, use), outcomes(std.coroutine, use))
+    end)
+  end
+
+  it("needs a coroutine to resume, and a function to wrap", function()
+    assert.matches("coroutine expected, got number", select(2, pcall(std.coroutine.resume, 42)), 1, true)
+    assert.is_false((pcall(std.coroutine.wrap, 42)))
+  end)
+end)
+
 describe("luawait.std in tasks", function()
   local async = require "luawait"
   local NAMES = {"std_spec.a", "std_spec.b"}

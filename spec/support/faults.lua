@@ -27,7 +27,8 @@ function faults.build()
 end
 
 local driver = [==[
-local faults, state = require "luawait.testing.faults", require("luawait.core").call_faults.state
+local testing_faults = require "luawait.testing.faults"
+faults = require("luawait.core").call_faults -- the programs see it
 local program = assert(load(SOURCE, "=program"))
 local codes = { DeadlockError = true, TimeoutError = true }
 local hit_names = {}
@@ -35,7 +36,7 @@ local hit_names = {}
 local function settled_state()
   collectgarbage()
   collectgarbage()
-  return state()
+  return faults.state()
 end
 
 local function check(round, hit, before, ok, err)
@@ -59,10 +60,11 @@ local first = settled_state()
 local round = 0
 repeat
   round = round + 1
-  faults.begin({ uv = round })
+  testing_faults.begin({ uv = round })
   local ok, err = pcall(program)
-  local hit = state().hit
-  faults.finish()
+  local hit = faults.state().hit
+  testing_faults.finish()
+  faults.busy(false)
   if hit then
     check(round, hit, first, ok, err)
     hit_names[hit] = true

@@ -148,8 +148,8 @@ local function environment(variables)
   return table.concat(words, " ")
 end
 
--- A spec that hangs shall fail: `timeout` ends the child, and its exit status is 124 or 137 then.
-local function guard(seconds)
+--- The words before a command that shall take so long at most: `timeout` ends it, and its exit status is 124 or 137.
+function helpers.guard(seconds)
   for _, name in ipairs({ "timeout", "gtimeout" }) do
     if os.execute(("command -v %s >/dev/null 2>&1"):format(name)) then return ("%s -k 1 %d"):format(name, seconds) end
   end
@@ -169,7 +169,7 @@ function helpers.child(source, opts)
   helpers.write_file(script, (opts.bare and "" or 'local async = require "luawait" ') .. source)
   local command = table.concat({
     opts.megabytes and ("ulimit -v %d;"):format(opts.megabytes * 1024) or "", environment(opts.env),
-    guard(opts.seconds or 60), quote(os.getenv("LUA") or "lua5.4"), quote(script), quote(err),
+    helpers.guard(opts.seconds or 60), quote(os.getenv("LUA") or "lua5.4"), quote(script), quote(err),
   }, " ")
   local _, how, code = os.execute(("%s >%s 2>%s </dev/null"):format(command, quote(out), quote(err)))
   return {

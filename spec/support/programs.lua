@@ -13,7 +13,7 @@ async.set_exception_handler(function() end)
 -- One that has lost a wake-up ends with TimeoutError. Where memory runs out (torture.c sets `starving`) that may be the
 -- program's own fault: it ends soon.
 function run(fn, opts)
-  return async.run(function() return async.timeout(starving and 0.1 or 20, fn) end, opts)
+  return async.run(function() return async.timeout(starving and 0.03 or 20, fn) end, opts)
 end]]
 
 local sources = {}
@@ -133,6 +133,19 @@ sources["scopes and groups"] = [[
       async.sleep(0)
       tg:cancel()
     end)
+  end)]]
+
+-- The first in the heap of timers, and the first with so many arguments: that needs memory.
+sources["a callback's timer, a deadline that is moved, many arguments"] = [[
+  async.run(function()
+    async.call_later(0, function() end)
+    async.create_task(async(function(...) assert(select("#", ...) == 60) end)(table.unpack({}, 1, 60)))
+    async.sleep(0)
+  end)
+  run(function()
+    local scope <close> = async.timeout(10)
+    scope:reschedule(0)
+    pcall(async.sleep, 0.0001)
   end)]]
 
 sources["locks, semaphores, events"] = [[
@@ -417,7 +430,72 @@ sources["net: more than fits the socket, readers and writers that wait and are c
     reader:cancel()
     pcall(async.await, reader)
     repeat until not client:read()
+    net.connect("127.0.0.1", port):abort()
     server:shutdown(0)
+  end)]]
+
+sources["net: Unix sockets"] = [[
+  run(function()
+    local path = os.tmpname()
+    os.remove(path)
+    local _ <close> = setmetatable({}, { __close = function() os.remove(path) end })
+    local server <close> = net.serve_unix(path, function(stream)
+      stream:write(#stream:read_all(), "\n")
+    end, { backlog = 8, max_connections = 1 })
+    assert(server:address() == path and tostring(server))
+    for _ = 1, 2 do
+      local client <close> = net.connect_unix(path, { timeout = 10 })
+      assert(client:peername() == path and not client:sockname() and tostring(client))
+      client:write("one\n", ("x"):rep(300000), "\n")
+      client:shutdown()
+      client:read_line()
+      client:read_all()
+      pcall(client.set_nodelay, client, true)
+    end
+    assert(not pcall(net.serve_unix, path, print))
+    assert(not pcall(net.connect_unix, path .. "/x"))
+  end)]]
+
+-- A datagram may get lost on the way of a fault: whoever waits for one gives up soon.
+sources["net: datagrams"] = [[
+  run(function()
+    local function receive(socket) return pcall(async.timeout, 0.01, socket.recv, socket) end
+    local one <close> = net.udp { host = "127.0.0.1", broadcast = true, reuseaddr = true }
+    local _, port = one:sockname()
+    local two <close> = net.udp { remote_host = "127.0.0.1", remote_port = port, family = "inet", max_size = 100 }
+    assert(two:peername() and tostring(one) and tostring(two) and two:statistics())
+    for i = 1, 3 do two:send(i) end
+    local ok, _, host, back = receive(one)
+    if ok then
+      one:send("", host, back)
+      one:send(("x"):rep(200), host, back)
+      receive(two)
+      receive(two)
+    end
+    pcall(two.send, two, ("x"):rep(65536))
+    one:set_broadcast(false)
+    one:set_ttl(2)
+    one:set_multicast_ttl(2)
+    one:set_multicast_loop(true)
+    pcall(one.set_multicast_interface, one, "127.0.0.1")
+    pcall(one.join, one, "239.255.77.8", "127.0.0.1")
+    pcall(one.leave, one, "239.255.77.8", "127.0.0.1")
+    async.call_soon(two.send, two, "from a callback")
+    receive(one)
+    if faults then faults.busy(true) end -- what is sent has to be queued
+    for i = 1, 2 do pcall(two.send, two, i) end
+    async.call_soon(two.send, two, "from a callback")
+    local sending = async.create_task(function() two:send("cancelled") end)
+    async.sleep(0)
+    sending:cancel()
+    receive(one)
+    if faults then faults.busy(false) end
+    local waiting = async.create_task(function() receive(one) receive(one) return one:recv() end)
+    async.sleep(0)
+    one:close()
+    pcall(async.await, waiting)
+    assert(one:is_closing())
+    pcall(net.udp, { host = "127.0.0.1", port = port, remote_host = "::1", remote_port = 9 })
   end)]]
 
 sources["net: names"] = [[

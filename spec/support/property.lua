@@ -95,7 +95,8 @@ end
 function property.run(made, trace)
   local world = World.new(made, trace)
   local start = async.time()
-  local ok, err = pcall(async.run, function() return main(world) end, { debug = made.debug, signals = false })
+  local opts = { debug = made.debug, slow_callback = 3600, signals = false } -- a busy machine makes any step slow
+  local ok, err = pcall(async.run, function() return main(world) end, opts)
   local took = async.time() - start
   if not world.failure and world.leaving then
     check_after(world, ok, err)

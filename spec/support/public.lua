@@ -30,6 +30,7 @@ local function net_objects(check)
   local stream <close> = net.connect("127.0.0.1", port)
   check("luawait.net.Server", server)
   check("luawait.net.Stream", stream)
+  check("luawait.net.DatagramSocket", net.udp())
 end
 
 public.modules = {

@@ -196,6 +196,21 @@ describe("a Lock", function()
     assert.matches("lock held by Task%-%d+, which has ended %(1 waiting%)", err.message)
   end)
 
+  it("has no holder while it is on its way to the next", function()
+    run(function()
+      local lock = async.Lock()
+      lock:acquire()
+      local tasks = {}
+      for i = 1, 2 do
+        tasks[i] = async.create_task(function() lock:with(async.sleep, 0) end)
+      end
+      settle()
+      lock:release()
+      assert.equal("lock (1 waiting)", tasks[2]:waiting_on())
+      async.wait(tasks)
+    end)
+  end)
+
   it("is not held after a deadline, and is held where it came in time", function()
     run(function()
       local lock = async.Lock()

@@ -5,7 +5,7 @@
 local property = require "spec.support.property"
 local helpers = require "spec.support.helpers"
 
-local programs = tonumber(os.getenv("LUAWAIT_PROGRAMS")) or helpers.scale(5000)
+local programs = tonumber(os.getenv("LUAWAIT_PROGRAMS")) or helpers.scale(3000)
 local seed = tonumber(os.getenv("LUAWAIT_SEED"))
 local first, last = seed or 1, seed or programs
 

@@ -219,6 +219,23 @@ describe("the arguments of wait", function()
     end)
   end)
 
+  it("may be a list that changes its mind while it is read", function()
+    run(function()
+      local used = async(function() end)()
+      async.await(used)
+      local reads = 0
+      local list = setmetatable({}, {
+        __len = function() return 1 end,
+        __index = function()
+          reads = reads + 1
+          return reads == 1 and async.sleep or used
+        end,
+      })
+      assert.equal("RuntimeError", failure_kind(async.wait, list))
+      assert.equal(1, #async.all_tasks())
+    end)
+  end)
+
   it("that were used before start nothing", function()
     run(function()
       local used, fresh = async(function() end)(), async(function() return "fresh" end)()

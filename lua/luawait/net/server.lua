@@ -1,5 +1,5 @@
---- A server: a listener, and one task for each connection. In Lua on the listener of io/tcp.c, which calls it for every
--- connection it has accepted.
+--- A server: a listener, and one task for each connection. In Lua on io/listener.c, which calls it for every connection
+-- it has accepted.
 local core = require "luawait.core"
 local check = require "luawait.check"
 local await = require "luawait.await"
@@ -78,32 +78,19 @@ local function accepted_or_closed(server, state, stream, err)
   error(failure, 0)
 end
 
---- The address to listen on that can be had first. Raises the error of the last one.
-local function listen(addresses, port, opts, callback)
-  local failure
-  for _, address in ipairs(addresses) do
-    local ok, listener = pcall(core.net.listen, address, port, opts.backlog or 128, opts.reuseport, callback)
-    if ok then return listener end
-    failure = listener
-  end
-  error(failure, 0)
-end
-
 local function keep_address(state)
-  state.host, state.port = state.listener:address()
+  state.address = {state.listener:address()}
 end
 
---- A server on the first of the numeric addresses that can be had; handler and options as for net.serve.
-local function new(addresses, port, handler, opts)
+--- A server; listen(accepted) makes its listener. Handler and options as for net.serve.
+local function new(listen, handler, opts)
   local server = setmetatable({}, Server)
   local state = {
     handler = handler, limit = opts.max_connections or math.huge, tasks = {}, active = 0, accepted = 0,
-    closed = core.Event(), pause = false, listener = false, host = false, port = false,
+    closed = core.Event(), pause = false, listener = false, address = false,
   }
   states[server] = state
-  state.listener = listen(addresses, port, opts, function(stream, err)
-    accepted_or_closed(server, state, stream, err)
-  end)
+  state.listener = listen(function(stream, err) accepted_or_closed(server, state, stream, err) end)
   local ok, err = pcall(keep_address, state)
   if not ok then
     state.listener:close()
@@ -112,11 +99,10 @@ local function new(addresses, port, handler, opts)
   return server
 end
 
---- server:address(): host (a numeric address), port; also of a closed server.
+--- server:address(): host (a numeric address), port; or the path of a Unix socket; also of a closed server.
 function Server:address()
   check_self(self, "address")
-  local state = states[self]
-  return state.host, state.port
+  return table.unpack(states[self].address)
 end
 
 --- server:close(): stops accepting; the handlers that run go on. Never waits; twice is fine.
@@ -181,10 +167,16 @@ function Server:__close()
   for task in pairs(states[self].tasks) do task:cancel() end
 end
 
+--- As messages have it: an IPv6 address in brackets, an abstract name (see unix(7)) with "@" for its zero.
+local function address_text(host, port)
+  if not port then return (host:gsub("^\0", "@")) end
+  return (host:find(":") and "[%s]:%d" or "%s:%d"):format(host, port)
+end
+
 function Server:__tostring()
   local state = states[self]
-  return ("<Server %s:%d %s connections=%d>"):format(state.host:find(":") and ("[%s]"):format(state.host) or state.host,
-    state.port, state.listener:is_closing() and "closed" or "serving", state.active)
+  return ("<Server %s %s connections=%d>"):format(address_text(table.unpack(state.address)),
+    state.listener:is_closing() and "closed" or "serving", state.active)
 end
 
 return new

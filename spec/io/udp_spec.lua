@@ -1,0 +1,544 @@
+local async = require "luawait"
+local net = require "luawait.net"
+local helpers = require "spec.support.helpers"
+local support = require "spec.support.net"
+
+local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
+local run, settle = helpers.run, helpers.settle
+
+local linux = io.open("/proc/self/stat") ~= nil
+
+--- A socket on a free port of the loopback interface, and that port.
+local function bound(opts)
+  local socket = net.udp(setmetatable({ host = "127.0.0.1" }, { __index = opts }))
+  local _, port = socket:sockname()
+  return socket, port
+end
+
+--- Runs fn(one, other): two sockets, of which `one` is connected to `other`.
+local function run_pair(fn, opts)
+  return run(function()
+    local other <close>, port = bound(opts)
+    local one <close> = net.udp { remote_host = "127.0.0.1", remote_port = port }
+    return fn(one, other, port)
+  end)
+end
+
+--- A port of this machine on which nobody receives.
+local function free_port()
+  local socket <close>, port = bound()
+  assert(socket)
+  return port
+end
+
+describe("A datagram socket", function()
+  it("sends to an address and receives from one", function()
+    run(function()
+      local a <close>, a_port = bound()
+      local b <close>, b_port = bound()
+      a:send("ping", "127.0.0.1", b_port)
+      assert.same({ "ping", "127.0.0.1", a_port }, { b:recv() })
+      b:send("pong", "127.0.0.1", a_port)
+      assert.same({ "pong", "127.0.0.1", b_port }, { a:recv() })
+    end)
+  end)
+
+  it("keeps the bounds of datagrams, also of empty ones", function()
+    run_pair(function(one, other)
+      for _, data in ipairs({ "a", "", "bc\0d" }) do one:send(data) end
+      assert.equal("a", (other:recv()))
+      assert.equal("", (other:recv()))
+      assert.equal("bc\0d", (other:recv()))
+    end)
+  end)
+
+  it("takes the largest datagrams, and refuses larger ones", function()
+    run_pair(function(one, other, port)
+      local text = support.noise(65507)
+      one:send(text)
+      assert.is_true(text == other:recv())
+      for _, size in ipairs({ 65508, 70000 }) do
+        local err = failure(one.send, one, ("x"):rep(size))
+        assert.same({ "OSError", "EMSGSIZE", "send", "127.0.0.1:" .. port },
+          { err.name, err.code, err.syscall, err.address })
+      end
+      one:send("goes on")
+      assert.equal("goes on", (other:recv()))
+    end)
+  end)
+
+  it("takes numbers as data", function()
+    run_pair(function(one, other)
+      one:send(12)
+      assert.equal("12", (other:recv()))
+    end)
+  end)
+
+  it("can use IPv6", function()
+    run(function()
+      local ok, a = pcall(net.udp, { host = "::1" })
+      if not ok then return end -- a machine without IPv6
+      local host, port = a:sockname()
+      assert.equal("::1", host)
+      local b <close> = net.udp { family = "inet6" }
+      b:send("six", "::1", port)
+      assert.same({ "six", "::1", select(2, b:sockname()) }, { a:recv() })
+      assert.matches("^<DatagramSocket %[::1%]:%d+ open>$", tostring(a))
+      a:close()
+    end)
+  end)
+
+  it("answers to link-local IPv6 addresses, which have their interface in them", function()
+    local digits, interface
+    for line in helpers.read_file("/proc/net/if_inet6"):gmatch("[^\n]+") do
+      local all, name = line:match("^(fe80%x+) .- (%S+)$")
+      if all then digits, interface = all, name end
+    end
+    if not digits then return pending("no link-local address here") end
+    local address = digits:gsub("%x%x%x%x", "%0:"):sub(1, -2) .. "%" .. interface
+    run(function()
+      local a <close> = net.udp { host = address }
+      local b <close> = net.udp { host = address }
+      local host, port = a:sockname()
+      assert.matches("^fe80::.*%%" .. interface .. "$", host)
+      b:send("near", host, port)
+      assert.same({ "near", b:sockname() }, { a:recv() })
+    end)
+  end)
+
+  it("is bound to a port on all interfaces where no address is given", function()
+    run(function()
+      local port = free_port()
+      local socket <close> = net.udp { port = port }
+      assert.same({ "0.0.0.0", port }, { socket:sockname() })
+      assert.equal("EADDRINUSE", failure(net.udp, { port = port }).code)
+    end)
+  end)
+
+  it("looks names up", function()
+    run(function()
+      local a <close> = net.udp { host = "localhost", family = "inet" }
+      local _, port = a:sockname()
+      local b <close> = net.udp { remote_host = "localhost", remote_port = port, family = "inet" }
+      b:send("by name")
+      assert.equal("by name", (a:recv()))
+      assert.matches("^EAI_", failure(net.udp, { host = "no-such-host.invalid" }).code)
+    end)
+  end)
+
+  it("tells its names", function()
+    run_pair(function(one, other, port)
+      assert.same({ "127.0.0.1", port }, { one:peername() })
+      assert.same({}, { other:peername() })
+      local _, here = one:sockname()
+      assert.equal(("<DatagramSocket 127.0.0.1:%d -> 127.0.0.1:%d open>"):format(here, port), tostring(one))
+      assert.equal(("<DatagramSocket 127.0.0.1:%d open>"):format(port), tostring(other))
+      one:close()
+      assert.equal("<DatagramSocket closed>", tostring(one))
+      assert.is_true(one:is_closing())
+      assert.same({ "127.0.0.1", port }, { one:peername() })
+    end)
+  end)
+
+  it("counts", function()
+    run_pair(function(one, other)
+      for i = 1, 3 do one:send(i) end
+      other:recv()
+      local waiting = async.create_task(function() one:recv() end)
+      settle()
+      assert.same({ received = 0, sent = 3, buffered = 0, queued = 0, receivers = 1, senders = 0 }, one:statistics())
+      assert.equal("a datagram", waiting:waiting_on())
+      waiting:cancel()
+      other:recv()
+      other:recv()
+      assert.same({ received = 3, sent = 0, buffered = 0, queued = 0, receivers = 0, senders = 0 }, other:statistics())
+    end)
+  end)
+end)
+
+describe("A connected datagram socket", function()
+  it("receives from its peer alone", function()
+    run_pair(function(one, other, port)
+      local _, one_port = one:sockname()
+      local stranger <close> = net.udp()
+      stranger:send("from a stranger", "127.0.0.1", one_port)
+      other:send("from the peer", "127.0.0.1", one_port)
+      assert.same({ "from the peer", "127.0.0.1", port }, { one:recv() })
+    end)
+  end)
+
+  it("raises OSError for another address, and an unconnected one without", function()
+    run_pair(function(one, other, port)
+      assert.equal("EISCONN", failure(one.send, one, "x", "127.0.0.1", port).code)
+      local err = failure(other.send, other, "x")
+      assert.same({ "EDESTADDRREQ", "send" }, { err.code, err.syscall })
+      assert.is_nil(err.address)
+    end)
+  end)
+
+  it("learns from recv that nobody is there, and goes on", function()
+    if not linux then return pending("Linux only") end
+    run(function()
+      local port = free_port()
+      local socket <close> = net.udp { remote_host = "127.0.0.1", remote_port = port }
+      for _ = 1, 2 do
+        local receiver = async.create_task(function() return socket:recv() end)
+        settle()
+        socket:send("anybody?")
+        local err = failure(async.await, receiver)
+        assert.same({ "OSError", "ECONNREFUSED", "recv", "127.0.0.1:" .. port },
+          { err.name, err.code, err.syscall, err.address })
+      end
+      local late <close> = net.udp { host = "127.0.0.1", port = port }
+      socket:send("now?")
+      assert.equal("now?", (late:recv()))
+    end)
+  end)
+
+  it("learns it from send otherwise", function()
+    if not linux then return pending("Linux only") end
+    run(function()
+      local socket <close> = net.udp { remote_host = "127.0.0.1", remote_port = free_port() }
+      socket:send("anybody?")
+      assert.equal("ECONNREFUSED", failure(socket.send, socket, "anybody?").code)
+    end)
+  end)
+end)
+
+describe("DatagramSocket.recv", function()
+  it("loses no datagram when it is cancelled", function()
+    run_pair(function(one, other)
+      assert.equal("TimeoutError", failure_kind(async.timeout, 0.001, other.recv, other))
+      one:send("first")
+      one:send("second")
+      support.wait_until(function() return other:statistics().buffered == 2 end)
+      assert.equal("first", (other:recv()))
+      assert.equal("second", (other:recv()))
+    end)
+  end)
+
+  it("loses none when it is cancelled after it was woken: the next task gets it", function()
+    run_pair(function(one, other)
+      local second
+      local first = async.create_task(function()
+        local data = other:recv()
+        second:cancel()
+        return data
+      end)
+      settle()
+      second = async.create_task(function() return (other:recv()) end)
+      settle()
+      local third = async.create_task(function() return (other:recv()) end)
+      settle()
+      one:send("a")
+      one:send("b")
+      assert.equal("a", async.await(first))
+      assert.equal("CancelledError", failure_kind(async.await, second))
+      assert.equal("b", async.await(third))
+    end)
+  end)
+
+  it("serves several tasks in turn", function()
+    run_pair(function(one, other)
+      local got, tasks = helpers.log(), {}
+      for i = 1, 3 do
+        tasks[i] = async.create_task(function() got(i .. other:recv()) end)
+      end
+      settle()
+      for _, data in ipairs({ "a", "b", "c" }) do one:send(data) end
+      async.wait(tasks)
+      assert.equal("1a 2b 3c", tostring(got))
+    end)
+  end)
+
+  it("does not give away what was promised to a task", function()
+    run_pair(function(one, other)
+      local greedy = async.create_task(function() return (other:recv()) .. other:recv() end)
+      settle()
+      local second = async.create_task(function() return (other:recv()) end)
+      settle()
+      one:send("a")
+      one:send("b")
+      assert.equal("b", async.await(second))
+      assert.is_false(greedy:done())
+      one:send("c")
+      assert.equal("ac", async.await(greedy))
+    end)
+  end)
+
+  it("receives many at once, in order", function()
+    run_pair(function(one, other)
+      local count = 200
+      local receiver = async.create_task(function()
+        local got = {}
+        for i = 1, count do got[i] = other:recv() end
+        return got
+      end)
+      settle()
+      for i = 1, count do one:send(i) end
+      local got = async.await(receiver)
+      for i = 1, count do assert.equal(tostring(i), got[i]) end
+    end)
+  end)
+
+  it("stops filling while nobody receives, and goes on after", function()
+    run_pair(function(one, other)
+      assert.equal("TimeoutError", failure_kind(async.timeout, 0.001, other.recv, other))
+      local text = ("x"):rep(60000)
+      for _ = 1, 20 do
+        one:send(text)
+        one:send(text)
+        async.sleep(0.001)
+      end
+      local buffered = other:statistics().buffered
+      assert.is_true(buffered >= 4 and buffered < 4 + 16, buffered)
+      for _ = 1, buffered do assert.is_true(text == other:recv()) end
+      for _ = 1, 3 do async.timeout(10, other.recv, other) end -- what waited in the system
+    end)
+  end)
+
+  it("raises EMSGSIZE with what fits of a datagram that is longer than max_size", function()
+    run_pair(function(one, other)
+      one:send("short")
+      one:send("much too long")
+      one:send("123456")
+      assert.equal("short", (other:recv()))
+      local err = failure(other.recv, other)
+      assert.same({ "OSError", "EMSGSIZE", "recv", "much t" }, { err.name, err.code, err.syscall, err.partial })
+      local _, port = one:sockname()
+      assert.equal("127.0.0.1:" .. port, err.address)
+      assert.equal("123456", (other:recv()))
+    end, { max_size = 6 })
+  end)
+end)
+
+describe("DatagramSocket.send", function()
+  it("lets others have their turn", function()
+    run_pair(function(one)
+      local turns = 0
+      local other = async.create_task(function()
+        while true do
+          turns = turns + 1
+          async.sleep(0)
+        end
+      end)
+      for _ = 1, 2000 do one:send("x") end
+      assert.is_true(turns >= 5)
+      other:cancel()
+    end)
+  end)
+
+  it("works in callbacks of the loop", function()
+    run_pair(function(one, other)
+      async.call_soon(one.send, one, "called")
+      assert.equal("called", (other:recv()))
+    end)
+  end)
+
+  it("refuses bad arguments", function()
+    run_pair(function(_, other, port)
+      for text, arguments in pairs({
+        ["#1 to 'send' %(string expected, got table"] = { {} },
+        ["#2 to 'send' %(numeric address expected, got 'localhost'"] = { "x", "localhost", port },
+        ["#3 to 'send' %(number expected, got no value"] = { "x", "127.0.0.1" },
+        ["#3 to 'send' %(port from 0 to 65535 expected, got 70000"] = { "x", "127.0.0.1", 70000 },
+      }) do
+        local err = failure_text(function() other:send(table.unpack(arguments)) end)
+        assert.matches("bad argument " .. text, err)
+      end
+    end)
+  end)
+end)
+
+describe("DatagramSocket.close", function()
+  it("wakes all who receive with RuntimeError", function()
+    run_pair(function(_, other)
+      local tasks = {}
+      for i = 1, 3 do tasks[i] = async.create_task(function() return other:recv() end) end
+      settle()
+      other:close()
+      other:close()
+      for i = 1, 3 do
+        assert.equal("RuntimeError: datagram socket is closed", failure_text(async.await, tasks[i]))
+      end
+      for _, method in ipairs({ "recv", "send", "sockname", "join" }) do
+        assert.equal("RuntimeError: datagram socket is closed", failure_text(other[method], other, "x"))
+      end
+      assert.is_true(other:statistics().buffered == 0)
+    end)
+  end)
+
+  it("drops what was not received, and frees the port", function()
+    run_pair(function(one, other, port)
+      pcall(async.timeout, 0.001, other.recv, other)
+      one:send("lost")
+      support.wait_until(function() return other:statistics().buffered == 1 end)
+      other:close()
+      assert.equal(0, other:statistics().buffered)
+      local again <close> = net.udp { host = "127.0.0.1", port = port }
+      assert.is_false(again:is_closing())
+    end)
+  end)
+
+  it("comes with the end of a scope, and of the run", function()
+    local kept
+    run(function()
+      local first
+      do
+        local socket <close> = bound()
+        first = socket
+      end
+      assert.is_true(first:is_closing())
+      kept = bound()
+      async.create_task(function() kept:recv() end)
+      settle()
+    end)
+    assert.is_true(kept:is_closing())
+    assert.equal("<DatagramSocket closed>", tostring(kept))
+  end)
+
+  it("comes with the collector", function()
+    run(function()
+      local port = select(2, bound())
+      helpers.collect_garbage()
+      settle()
+      local again <close> = net.udp { host = "127.0.0.1", port = port }
+      assert.is_false(again:is_closing())
+    end)
+  end)
+end)
+
+describe("Broadcast", function()
+  it("needs to be allowed", function()
+    if not linux then return pending("Linux only") end
+    run(function()
+      local receiver <close> = net.udp { port = 0 }
+      local _, port = receiver:sockname()
+      local sender <close> = net.udp { host = "127.0.0.1" }
+      assert.equal("EACCES", failure(sender.send, sender, "x", "127.255.255.255", port).code)
+      sender:set_broadcast(true)
+      sender:send("to all", "127.255.255.255", port)
+      assert.equal("to all", (receiver:recv()))
+      sender:set_broadcast(false)
+      assert.equal("EACCES", failure(sender.send, sender, "x", "127.255.255.255", port).code)
+      local other <close> = net.udp { host = "127.0.0.1", broadcast = true }
+      other:send("too", "127.255.255.255", port)
+      assert.equal("too", (receiver:recv()))
+    end)
+  end)
+end)
+
+describe("Multicast", function()
+  local group = "239.255.77.7"
+
+  --- A member of the group on the loopback interface; or nil where there is no multicast.
+  local function member(port)
+    local socket = net.udp { host = "0.0.0.0", port = port, reuseaddr = true }
+    return pcall(socket.join, socket, group, "127.0.0.1") and socket or nil, select(2, socket:sockname())
+  end
+
+  local function sender()
+    local socket = net.udp { host = "127.0.0.1" }
+    socket:set_multicast_interface("127.0.0.1")
+    return socket
+  end
+
+  it("reaches all members on the port, until they leave", function()
+    run(function()
+      local first <close>, port = member(0)
+      if not first then return pending("no multicast here") end
+      local second <close> = member(port)
+      local from <close> = sender()
+      from:send("to the group", group, port)
+      assert.equal("to the group", (first:recv()))
+      assert.equal("to the group", (second:recv()))
+      second:leave(group, "127.0.0.1")
+      from:send("to the one left", group, port)
+      assert.equal("to the one left", (first:recv()))
+      assert.equal("TimeoutError", failure_kind(async.timeout, 0.02, second.recv, second))
+      assert.equal("EADDRNOTAVAIL", failure(second.leave, second, group, "127.0.0.1").code)
+    end)
+  end)
+
+  it("has options, which leave it working", function()
+    run(function()
+      local first <close>, port = member(0)
+      if not first then return pending("no multicast here") end
+      local from <close> = sender()
+      from:set_multicast_loop(false)
+      from:set_multicast_loop(true)
+      from:set_multicast_ttl(0)
+      from:set_multicast_ttl(4)
+      from:set_ttl(7)
+      from:send("for us", group, port)
+      assert.equal("for us", (first:recv()))
+      assert.equal("EADDRNOTAVAIL", failure(from.set_multicast_interface, from, "192.0.2.1").code)
+    end)
+  end)
+
+  it("refuses bad arguments", function()
+    run(function()
+      local socket <close> = net.udp()
+      for _, case in ipairs({
+        { "hops from 0 to 255 expected, got 256", "set_multicast_ttl", 256 },
+        { "hops from 1 to 255 expected, got 0", "set_ttl", 0 },
+        { "boolean expected, got no value", "set_multicast_loop" },
+        { "numeric address expected, got 'eth'", "set_multicast_interface", "eth" },
+        { "numeric address expected, got 'all'", "join", "all" },
+        { "numeric address expected, got 'lo'", "leave", group, "lo" },
+        { "boolean expected, got number", "set_broadcast", 1 },
+      }) do
+        local err = failure_text(function() socket[case[2]](socket, table.unpack(case, 3)) end)
+        assert.matches(case[1], err)
+      end
+      local err = failure(socket.join, socket, "127.0.0.1")
+      assert.same({ "OSError", "setsockopt" }, { err.name, err.syscall })
+    end)
+  end)
+end)
+
+describe("net.udp", function()
+  it("refuses bad options", function()
+    run(function()
+      for text, opts in pairs({
+        ["table expected, got number"] = 1,
+        ["option 'host': string expected, got number"] = { host = 1 },
+        ["option 'port': port from 0 to 65535 expected, got 65536"] = { port = 65536 },
+        ["option 'remote_port': number expected, got string"] = { remote_host = "::1", remote_port = "1" },
+        ["options 'remote_host' and 'remote_port' go together"] = { remote_host = "::1" },
+        ["option 'family': \"inet\" or \"inet6\" expected, got \"v6\""] = { family = "v6" },
+        ["option 'max_size': positive integer expected, got 0"] = { max_size = 0 },
+        ["option 'broadcast': boolean expected, got string"] = { broadcast = "yes" },
+      }) do
+        assert.matches("bad argument #1 to 'udp' (" .. text .. ")", failure_text(net.udp, opts), 1, true)
+      end
+    end)
+  end)
+
+  it("leaves nothing behind when it fails", function()
+    local before = support.descriptors()
+    if not before then return pending("needs /proc") end
+    run(function()
+      local socket <close>, port = bound()
+      for _ = 1, 20 do
+        assert.equal("EADDRINUSE", failure(net.udp, { host = "127.0.0.1", port = port }).code)
+        assert.equal("EADDRNOTAVAIL", failure(net.udp, { host = "192.0.2.1" }).code)
+      end
+      assert.is_false(socket:is_closing())
+    end)
+    assert.equal(before, support.descriptors())
+  end)
+
+  it("needs a running loop", function()
+    assert.equal("RuntimeError", failure_kind(net.udp))
+  end)
+
+  it("talks with socat", function()
+    if not os.execute("command -v socat >/dev/null 2>&1") then return pending("needs socat") end
+    run(function()
+      local socket <close>, port = bound()
+      os.execute(("printf 'from socat' | socat -t 1 - UDP4-SENDTO:127.0.0.1:%d &"):format(port))
+      assert.equal("from socat", (async.timeout(20, socket.recv, socket)))
+    end)
+  end)
+end)
