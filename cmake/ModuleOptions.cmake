@@ -1,6 +1,15 @@
 include(CheckCCompilerFlag)
 check_c_compiler_flag(-fno-plt LUAWAIT_HAS_NO_PLT)
 
+# luawait_sanitize(TARGET): the options for LUAWAIT_SANITIZE.
+function(luawait_sanitize target)
+  if(LUAWAIT_SANITIZE)
+    set(flags -fsanitize=${LUAWAIT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_compile_options(${target} PRIVATE ${flags})
+    target_link_options(${target} PRIVATE ${flags})
+  endif()
+endfunction()
+
 # luawait_module(TARGET): the properties, and the compiler and linker options, of the module `core`.
 function(luawait_module target)
   target_include_directories(${target} PRIVATE csrc)
@@ -25,9 +34,7 @@ function(luawait_module target)
     target_link_options(${target} PRIVATE -undefined dynamic_lookup)
   endif()
   if(LUAWAIT_SANITIZE)
-    set(flags -fsanitize=${LUAWAIT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
-    target_compile_options(${target} PRIVATE ${flags})
-    target_link_options(${target} PRIVATE ${flags})
+    luawait_sanitize(${target})
     if(NOT APPLE)
       # The leak check runs at exit, after Lua unloaded its modules, and needs the symbols of this one.
       target_link_options(${target} PRIVATE LINKER:-z,nodelete)

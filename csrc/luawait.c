@@ -15,16 +15,11 @@
 #include "core/task.h"
 #include "core/testing.h"
 #include "core/timers.h"
+#include "embed/embed.h"
 #include "io/input.h"
 #include "io/tcp.h"
 #include "sync/fan.h"
 #include "sync/sync.h"
-
-#if defined(__GNUC__)
-#define LUAWAIT_API __attribute__((visibility("default")))
-#else
-#define LUAWAIT_API
-#endif
 
 /* The registry holds the module's table under the address of this: a Lua state has one loop, and its classes are made
  * once, also when package.loaded was cleared in between. */
@@ -32,7 +27,7 @@ static const char MODULE = 0;
 
 enum { CALL_FAULTS = 1 };
 
-LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
+int luaopen_luawait_core(lua_State *L) {
   static void (*const openers[])(lua_State *, int, lw_Loop *) = {
       lw_open_failure, lw_open_future,    lw_open_task,      lw_open_handle,  lw_open_timers, lw_open_coroutine,
       lw_open_scope,   lw_open_runner,    lw_open_gather,    lw_open_wait,    lw_open_shield, lw_open_event,
@@ -49,6 +44,7 @@ LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
   loop_index = lua_gettop(L);
   lw_open_park(loop);
   lw_open_monitor(loop);
+  lw_open_embed(L, loop_index, loop);
   lw_open_fan(L, loop_index, loop);
   lua_newtable(L);
   for (i = 0; i < sizeof openers / sizeof *openers; i++) openers[i](L, loop_index, loop);

@@ -7,4 +7,4 @@ if ! command -v clang-format >/dev/null 2>&1; then
   echo "format: clang-format is not installed; nothing done" >&2
   exit 0
 fi
-find csrc bench -name '*.[ch]' -exec clang-format -i "$@" {} +
+find csrc bench examples -name '*.[ch]' -exec clang-format -i "$@" {} +

@@ -1,4 +1,4 @@
--- Checks the layer rule: base <- core <- {sync, io} <- worker <- luawait.c, with embed.c on core alone.
+-- Checks the layer rule: base <- core <- {sync, io} <- worker <- luawait.c, with embed on core alone.
 -- A C file includes, and a Lua module requires, only what stands on the same floor or a lower one; sync and io never
 -- meet. Prints each violation and exits with 1. Run from the top of the repository.
 
@@ -18,8 +18,8 @@ local below = {
 local c_floors = {
   ["luawait.h"] = "public",
   ["luawait.c"] = "top",
-  ["embed.c"] = "embed",
   ["libedit.c"] = "base",
+  ["preload.c"] = "top",
 }
 
 -- Lua modules by the name after "luawait."; the C module is `luawait.core`, which all may use.

@@ -14,7 +14,7 @@ unset LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 
 group=${1:-test}
 demo="compiler cmake pkg-config lua lua-headers libuv"
-test="busted luacheck luarocks zip unzip nginx python3 curl socat"
+test="busted luacheck luarocks zip unzip nginx python3 curl socat c++"
 # What a part of it needs, which is left out without it: that it cannot be had here is no failure.
 extra="libedit"
 case $group in
@@ -97,6 +97,7 @@ apt_libfuzzer() {
 apt_packages() {
   case $1 in
     compiler) echo gcc libc6-dev ;;
+    c++) echo g++ ;;
     lua) echo lua5.4 ;;
     lua-headers) echo liblua5.4-dev ;;
     libuv) echo libuv1-dev ;;
@@ -112,6 +113,7 @@ apt_packages() {
 dnf_packages() {
   case $1 in
     compiler) echo gcc glibc-devel ;;
+    c++) echo gcc-c++ ;;
     pkg-config) echo pkgconf-pkg-config ;;
     lua-headers) echo lua-devel ;;
     libuv) echo libuv-devel ;;
@@ -128,6 +130,7 @@ dnf_packages() {
 apk_packages() {
   case $1 in
     compiler) echo gcc musl-dev ;;
+    c++) echo g++ ;;
     pkg-config) echo pkgconf ;;
     lua) echo lua5.4 ;;
     lua-headers) echo lua5.4-dev ;;
@@ -143,7 +146,7 @@ apk_packages() {
 
 brew_packages() {
   case $1 in
-    compiler) echo "setup: no C compiler: run xcode-select --install" >&2 ;;
+    compiler | c++) echo "setup: no C compiler: run xcode-select --install" >&2 ;;
     pkg-config) echo pkgconf ;;
     lua | lua-headers) echo lua@5.4 ;;
     busted) echo luarocks ;;

@@ -42,11 +42,12 @@ static int try(lua_State *L) {
   return try_end(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, try_end), 0);
 }
 
-/* The message handler for xpcall: a cancellation is not shown to the user's (upvalue 1). */
+/* The message handler for xpcall: the user's (upvalue 2) is not shown a cancellation, nor called while the step is
+ * being stopped. */
 static int handle_message(lua_State *L) {
   lua_settop(L, 1);
-  if (lw_error_is(L, 1, LW_CANCELLED_ERROR)) return 1;
-  lua_pushvalue(L, lua_upvalueindex(1));
+  if (lw_loop(L)->stopping || lw_error_is(L, 1, LW_CANCELLED_ERROR)) return 1;
+  lua_pushvalue(L, lua_upvalueindex(2));
   lua_insert(L, 1);
   lua_call(L, 1, 1);
   return 1;
@@ -56,8 +57,9 @@ static int handle_message(lua_State *L) {
 static int async_xpcall(lua_State *L) {
   int nargs = lua_gettop(L) - 2;
   lw_check_type(L, 2, LUA_TFUNCTION);
+  lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, 2);
-  lua_pushcclosure(L, handle_message, 1);
+  lua_pushcclosure(L, handle_message, 2);
   lua_replace(L, 2);
   lua_pushboolean(L, 1);
   lua_pushvalue(L, 1);

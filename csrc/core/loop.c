@@ -193,11 +193,6 @@ void lw_report_error(lua_State *L, lw_Loop *loop, const char *message) {
 
 /* ---- deadlines ---- */
 
-int lw_timer_start(lw_Loop *loop, lw_Timed *timed, uint64_t deadline) {
-  lw_timer_stop(loop, timed);
-  return lw_heap_push(&loop->timers, deadline, &timed->timer);
-}
-
 void lw_timer_stop(lw_Loop *loop, lw_Timed *timed) {
   if (lw_heap_contains(&timed->timer)) lw_heap_remove(&loop->timers, &timed->timer);
 }
@@ -229,6 +224,14 @@ void lw_arm(lw_Loop *loop) {
   uv_timer_start(&loop->timer, on_timer, due > uv_now(loop->uv) ? due - uv_now(loop->uv) : 0, 0);
 }
 
+int lw_timer_start(lw_Loop *loop, lw_Timed *timed, uint64_t deadline) {
+  int err;
+  lw_timer_stop(loop, timed);
+  err = lw_heap_push(&loop->timers, deadline, &timed->timer);
+  if (LW_UNLIKELY(!loop->draining && loop->open)) loop->arm(loop); /* a program's own call, between two turns */
+  return err;
+}
+
 /* ---- the ready queue ---- */
 
 static void on_idle(uv_idle_t *idle) { (void)idle; }
@@ -243,9 +246,12 @@ void lw_ready(lw_Loop *loop, lw_Node *node) {
   lw_list_push(&loop->ready, &node->link);
 }
 
+/* How many steps may be made before the clock is looked at. */
+static uint32_t batch(const lw_Loop *loop) { return loop->turn_end != 0 ? 1 : CHECK_STEPS; }
+
 int lw_may_go_on(lw_Loop *loop) {
-  if (loop->testing != NULL || lw_now(loop) - loop->turn_start > TURN_NS) return 0;
-  loop->turn_steps = CHECK_STEPS;
+  if (loop->testing != NULL || lw_now(loop) > loop->go_end) return 0;
+  loop->turn_steps = batch(loop);
   return 1;
 }
 
@@ -258,8 +264,9 @@ static lw_Node *next_step(lw_Loop *loop) {
 static int drain(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
   lw_Node *node;
-  loop->turn_start = lw_now(loop);
-  loop->turn_steps = CHECK_STEPS;
+  loop->go_end = lw_now(loop) + TURN_NS;
+  if (loop->turn_end != 0 && loop->turn_end < loop->go_end) loop->go_end = loop->turn_end;
+  loop->turn_steps = batch(loop);
   while ((node = next_step(loop)) != NULL) loop->classes[node->type].run(loop, node);
   loop->stepping = NULL;
   return 0;
@@ -278,6 +285,13 @@ static void turn_failed(lua_State *L, lw_Loop *loop) {
   loop->stepping = NULL;
 }
 
+static void halt(lw_Loop *loop) {
+  if (loop->turning)
+    uv_stop(loop->uv);
+  else
+    loop->halted(loop);
+}
+
 void lw_loop_turn(lw_Loop *loop) {
   lua_State *L = loop->L;
   if (loop->ready.first != NULL) {
@@ -289,19 +303,23 @@ void lw_loop_turn(lw_Loop *loop) {
     loop->draining = 0;
   }
   loop->arm(loop);
-  if (loop->stop != 0) uv_stop(loop->uv);
+  if (loop->stop != 0) halt(loop);
   if (loop->ready.first != NULL)
     uv_idle_start(&loop->idle, on_idle);
   else
     uv_idle_stop(&loop->idle);
 }
 
-static void on_prepare(uv_prepare_t *prepare) { lw_loop_turn(prepare->data); }
+/* A step that turns the program's uv_loop must not begin others. */
+static void on_prepare(uv_prepare_t *prepare) {
+  lw_Loop *loop = prepare->data;
+  if (!loop->draining) lw_loop_turn(loop);
+}
 
 static void on_check(uv_check_t *check) {
   lw_Loop *loop = check->data;
   loop->polls++;
-  if (loop->ready.first != NULL) lw_loop_turn(loop);
+  if (loop->ready.first != NULL && !loop->draining) lw_loop_turn(loop);
 }
 
 /* ---- debug mode ---- */
@@ -343,25 +361,60 @@ static void end_testing(lw_Loop *loop) {
   loop->arm = lw_arm;
 }
 
-void lw_loop_open(lua_State *L, lw_Loop *loop) {
-  int err;
-  if (loop->open) return;
-  loop->uv = malloc(sizeof *loop->uv);
-  err = loop->uv != NULL ? uv_loop_init(loop->uv) : UV_ENOMEM;
-  if (err != 0) {
-    free(loop->uv);
-    lw_error_push_os(L, err, "uv_loop_init", NULL, NULL);
-    lua_error(L);
-  }
+void lw_own_handle(lw_Loop *loop, uv_handle_t *handle) {
+  handle->data = loop;
+  loop->in_uv++;
+}
+
+static void on_closed(uv_handle_t *handle) { ((lw_Loop *)handle->data)->in_uv--; }
+
+void lw_close_own_handle(lw_Loop *loop, uv_handle_t *handle) {
+  (void)loop;
+  uv_close(handle, on_closed);
+}
+
+static uv_loop_t *make_uv_loop(lua_State *L) {
+  uv_loop_t *uv = malloc(sizeof *uv);
+  int err = uv != NULL ? uv_loop_init(uv) : UV_ENOMEM;
+  if (err == 0) return uv;
+  free(uv);
+  lw_error_push_os(L, err, "uv_loop_init", NULL, NULL);
+  lua_error(L);
+  return NULL;
+}
+
+static void init_handles(lw_Loop *loop) {
   uv_prepare_init(loop->uv, &loop->prepare);
   uv_check_init(loop->uv, &loop->check);
   uv_idle_init(loop->uv, &loop->idle);
   uv_timer_init(loop->uv, &loop->timer);
-  loop->uv->data = loop->prepare.data = loop->check.data = loop->idle.data = loop->timer.data = loop;
-  uv_prepare_start(&loop->prepare, on_prepare);
-  uv_check_start(&loop->check, on_check);
+  uv_timer_init(loop->uv, &loop->shutdown);
+  lw_own_handle(loop, (uv_handle_t *)&loop->prepare);
+  lw_own_handle(loop, (uv_handle_t *)&loop->check);
+  lw_own_handle(loop, (uv_handle_t *)&loop->idle);
+  lw_own_handle(loop, (uv_handle_t *)&loop->timer);
+  lw_own_handle(loop, (uv_handle_t *)&loop->shutdown);
   uv_unref((uv_handle_t *)&loop->prepare);
   uv_unref((uv_handle_t *)&loop->check);
+  uv_unref((uv_handle_t *)&loop->shutdown);
+}
+
+static void close_handles(lw_Loop *loop) {
+  while (loop->handles.first != NULL) loop->close_handle(loop->handles.first);
+  lw_close_own_handle(loop, (uv_handle_t *)&loop->prepare);
+  lw_close_own_handle(loop, (uv_handle_t *)&loop->check);
+  lw_close_own_handle(loop, (uv_handle_t *)&loop->idle);
+  lw_close_own_handle(loop, (uv_handle_t *)&loop->timer);
+  lw_close_own_handle(loop, (uv_handle_t *)&loop->shutdown);
+}
+
+void lw_loop_open(lua_State *L, lw_Loop *loop, uv_loop_t *uv) {
+  if (loop->open) return;
+  loop->foreign = uv != NULL;
+  loop->uv = uv != NULL ? uv : make_uv_loop(L);
+  init_handles(loop);
+  uv_prepare_start(&loop->prepare, on_prepare);
+  uv_check_start(&loop->check, on_check);
   loop->armed = 0;
   loop->last_id = 0;
   loop->interrupts = 0;
@@ -370,22 +423,27 @@ void lw_loop_open(lua_State *L, lw_Loop *loop) {
   if (loop->ready.first != NULL) uv_idle_start(&loop->idle, on_idle); /* a callback of a future, from before */
 }
 
-static void close_handle(uv_handle_t *handle, void *arg) {
-  lw_Loop *loop = arg;
-  if (uv_is_closing(handle)) return;
-  if (handle->data == loop)
-    uv_close(handle, NULL);
-  else
-    loop->close_handle(handle);
+static void close_rest(uv_handle_t *handle, void *arg) {
+  (void)arg;
+  if (!uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+static void close_uv_loop(lw_Loop *loop) {
+  uv_walk(loop->uv, close_rest, NULL);
+  while (uv_run(loop->uv, UV_RUN_DEFAULT) != 0) continue; /* close callbacks, and requests in flight */
+  uv_loop_close(loop->uv);
+  free(loop->uv);
 }
 
 void lw_loop_close(lw_Loop *loop) {
   if (!loop->open) return;
   loop->open = 0;
-  uv_walk(loop->uv, close_handle, loop);
-  while (uv_run(loop->uv, UV_RUN_DEFAULT) != 0) continue; /* close callbacks, and requests in flight */
-  uv_loop_close(loop->uv);
-  free(loop->uv);
+  if (loop->leave != NULL) loop->leave(loop);
+  close_handles(loop);
+  while (loop->foreign && loop->in_uv > 0) uv_run(loop->uv, UV_RUN_ONCE);
+  if (!loop->foreign) close_uv_loop(loop);
+  loop->uv = NULL;
+  loop->in_uv = 0;
   lw_heap_free(&loop->timers);
   end_testing(loop);
 }
@@ -394,7 +452,10 @@ void lw_loop_close(lw_Loop *loop) {
 static int loop_gc(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
   if (loop->stop_monitor != NULL) loop->stop_monitor(loop);
-  if (!loop->turning) lw_loop_close(loop);
+  if (!loop->turning && !loop->draining)
+    lw_loop_close(loop);
+  else if (loop->leave != NULL)
+    loop->leave(loop);
   if (loop->free_monitor != NULL) loop->free_monitor(loop);
   lw_heap_free(&loop->timers);
   return 0;

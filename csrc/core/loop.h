@@ -25,6 +25,7 @@ typedef enum lw_NodeType {
   LW_HANDLE, /* a callback of call_soon, call_later, add_done_callback: core/handle.h */
   LW_SCOPE,  /* a timeout scope: core/scope.h */
   LW_CHILD,  /* one of the futures that a fan watches: core/fan.h */
+  LW_POSTED, /* the calls that other threads have posted: embed/port.c */
   LW_NODE_TYPES
 } lw_NodeType;
 
@@ -94,6 +95,9 @@ typedef enum lw_Stop {
   LW_STOP_ERROR        /* the loop itself cannot go on, for the error LW_REF_ERROR */
 } lw_Stop;
 
+/* As last_ending: the loop stops when no task is left. */
+#define LW_ALL_TASKS UINT32_MAX
+
 struct lw_WaitClass;
 struct lw_Monitor;
 struct lw_Testing;
@@ -105,9 +109,12 @@ struct lw_Loop {
   uv_check_t check;     /* drains after it */
   uv_idle_t idle;       /* active while the ready queue is not empty: keeps the poll from blocking */
   uv_timer_t timer;     /* wakes the poll for the earliest deadline */
-  uv_timer_t shutdown;  /* initialised while the tasks are being ended: how long that may take */
-  int open;             /* are the handles above (but the last) initialised? */
-  void *owner;          /* the Runner that opened it */
+  uv_timer_t shutdown;  /* runs while the tasks are being ended: how long that may take */
+  int open;             /* are the handles above initialised? */
+  int foreign;          /* `uv` is the program's: only what is ours in it may be closed */
+  uint32_t in_uv;       /* handles and requests of ours that libuv knows */
+  lw_List handles;      /* of the io, open: by what they are linked in, only close_handle knows */
+  void *owner;          /* the Runner that opened it, or the lw_Embed */
   uint64_t armed;       /* millisecond for which `timer` is set; 0: it is not */
   uint32_t polls;       /* counts them */
 
@@ -124,12 +131,13 @@ struct lw_Loop {
   lw_Heap timers;      /* lw_Timed */
   lw_Task *current;    /* the running task */
   lw_Node *stepping;   /* the node whose turn it is */
-  uint64_t turn_start; /* of this go at the ready queue */
+  uint64_t go_end;     /* of this go at the ready queue: no step begins after it */
   uint32_t turn_steps; /* that may be made before the clock is looked at again */
   int failed;          /* set by the step that just ended: its result is an error */
   int passing;         /* set by a wait in a coroutine of the user's: the yield is on its way to the task */
   int draining;
-  uint32_t last_ending; /* while tasks are being ended: the id up to which, 0 at other times */
+  uint64_t turn_end;    /* no step begins after this; 0: none is so punctual */
+  uint32_t last_ending; /* while tasks are being ended: the id up to which, 0 at other times; or LW_ALL_TASKS */
   uint32_t ending;      /* and how many of these are left; with the last one the loop stops */
   uint32_t failures;    /* made so far: the order of the reports */
   lua_State *bridged;   /* the user's coroutine that std.coroutine is resuming, if a wait in it can reach the task */
@@ -145,6 +153,7 @@ struct lw_Loop {
   int stop;                     /* lw_Stop: why uv_run shall end, or 0 */
   int interrupts;               /* SIGINTs that the loop has seen in this run */
   _Atomic(int) sigints;         /* and that the monitor has */
+  int stopping;                 /* a limit was exceeded, and the step has to end: see embed/limits.c */
   int debug;                    /* opts.debug */
   int quiet;                    /* closing for nobody: a Runner was dropped open */
   double slow_callback;         /* seconds */
@@ -159,11 +168,14 @@ struct lw_Loop {
   const struct lw_WaitClass *waits[LW_WAIT_CLASSES];
   lw_List passing_on; /* what lw_cancel has still to pass the request on to: a list of sync/fan's */
   void (*pass_on)(lua_State *L, lw_Loop *loop, lw_Link *link);
-  uint32_t cancellation;  /* counts calls of lw_cancel */
-  int cancelling_all;     /* each task has its own call, so that none has to be passed on to another */
-  uint32_t interruptions; /* counts waits that were interrupted and futures that were cancelled */
-  void (*close_handle)(uv_handle_t *handle); /* io/handle's: closes a handle that stands in the uv_loop */
-  void (*stop_monitor)(lw_Loop *loop);       /* core/monitor's */
+  uint32_t cancellation;               /* counts calls of lw_cancel */
+  int cancelling_all;                  /* each task has its own call, so that none has to be passed on to another */
+  uint32_t interruptions;              /* counts waits that were interrupted and futures that were cancelled */
+  void (*close_handle)(lw_Link *link); /* io/handle's: closes one of `handles`, which takes it out of the list */
+  struct lw_Embed *embed;              /* the C API's */
+  void (*leave)(lw_Loop *loop);        /* its: the loop is about to be closed */
+  void (*halted)(lw_Loop *loop);       /* its: `stop` was set, while the program itself turns its uv_loop */
+  void (*stop_monitor)(lw_Loop *loop); /* core/monitor's */
   void (*free_monitor)(lw_Loop *loop);
   int refs[LW_REFS];
   const void *metatables[LW_REFS]; /* identities of the metatables among the refs */
@@ -203,10 +215,14 @@ void lw_timer_stop(lw_Loop *loop, lw_Timed *timed);
 /* The `arm` of a loop on the system's clock. */
 void lw_arm(lw_Loop *loop);
 
-/* Opens and closes the uv_loop. Opening raises OSError. Closing closes every handle that is still open and runs their
- * close callbacks; no Lua code runs in it. */
-void lw_loop_open(lua_State *L, lw_Loop *loop);
+/* Opens and closes the uv_loop; `uv` is one that the program has, or NULL. Opening raises OSError. Closing closes every
+ * handle of ours that is still open and runs their close callbacks; no Lua code runs in it. */
+void lw_loop_open(lua_State *L, lw_Loop *loop, uv_loop_t *uv);
 void lw_loop_close(lw_Loop *loop);
+
+/* For a handle that stands in the loop or beside it, with `data` pointing to the loop: counts it, closes it. */
+void lw_own_handle(lw_Loop *loop, uv_handle_t *handle);
+void lw_close_own_handle(lw_Loop *loop, uv_handle_t *handle);
 
 /* Runs what is ready until the queue is empty or the time for one go is up, then sets the timer. Callable only where
  * libuv could call: never from inside a step. */

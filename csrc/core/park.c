@@ -103,6 +103,7 @@ static void report_swallowed(lua_State *L, lw_Loop *loop, lw_Task *task) {
 lw_Task *lw_check_waiter(lua_State *L, lw_Loop *loop) {
   lw_Task *task = loop->current;
   if (task == NULL || (L != task->co && L != loop->bridged) || !lua_isyieldable(L)) cannot_wait(L, loop);
+  if (loop->stopping) lw_error_raise(L, LW_RUNTIME_ERROR, "the task is being stopped: it has exceeded a limit");
   if (loop->debug && (lw_task_node(task)->flags & LW_SWALLOWED)) {
     if (task->cancelling > 0) report_swallowed(L, loop, task);
   }

@@ -50,14 +50,14 @@ static Runner check_options(lua_State *L, int arg) {
 
 /* ---- turning the loop ---- */
 
-/* Turns the loop until something sets loop->stop, which is returned, or nothing can happen any more: 0. */
-static int turn(lw_Loop *loop) {
+int lw_turn(lw_Loop *loop) {
+  int alive;
   loop->stop = 0;
   do {
     loop->turning = 1;
-    uv_run(loop->uv, UV_RUN_DEFAULT);
+    alive = uv_run(loop->uv, UV_RUN_DEFAULT); /* may end because the program calls uv_stop */
     loop->turning = 0;
-  } while (loop->stop == 0 && loop->ready.first != NULL);
+  } while (loop->stop == 0 && (alive || loop->ready.first != NULL));
   return loop->stop;
 }
 
@@ -108,6 +108,16 @@ static void push_deadlock(lua_State *L, lw_Loop *loop) {
   lua_pop(L, 1);
 }
 
+int lw_raise_stop(lua_State *L, lw_Loop *loop, int stop) {
+  if (stop == LW_STOP_ERROR)
+    lw_push_ref(L, loop, LW_REF_ERROR);
+  else if (stop == LW_STOP_INTERRUPTED)
+    lw_error_push(L, LW_KEYBOARD_INTERRUPT, "interrupted");
+  else
+    push_deadlock(L, loop);
+  return lua_error(L);
+}
+
 /* Runs the awaitable at 2 as the main task, under lua_pcall; leaves the finished task. */
 static int run_main(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
@@ -117,17 +127,9 @@ static int run_main(lua_State *L) {
   task = lw_task_new(L, loop, 2);
   lw_task_node(task)->flags |= LW_RETRIEVED; /* its error is raised by run */
   loop->main = task;
-  stop = turn(loop);
+  stop = lw_turn(loop);
   loop->main = NULL;
-  if (stop == LW_STOP_ERROR) {
-    lw_push_ref(L, loop, LW_REF_ERROR);
-    return lua_error(L);
-  }
-  if (stop == LW_STOP_INTERRUPTED) return lw_error_raise(L, LW_KEYBOARD_INTERRUPT, "interrupted");
-  if (stop == 0) {
-    push_deadlock(L, loop);
-    return lua_error(L);
-  }
+  if (stop != LW_STOP_DONE) return lw_raise_stop(L, loop, stop);
   if (lw_task_node(task)->state == LW_CANCELLED && loop->interrupts > 0 && lw_task_uncancel(task) == 0)
     return lw_error_raise(L, LW_KEYBOARD_INTERRUPT, "interrupted");
   return 1;
@@ -182,11 +184,8 @@ static void abandon_all(lua_State *L, lw_Loop *loop) {
 
 static void start_shutdown_timer(lw_Loop *loop, double timeout) {
   uv_timer_t *timer = &loop->shutdown;
-  uv_timer_init(loop->uv, timer);
-  timer->data = loop;
   uv_update_time(loop->uv);
   uv_timer_start(timer, on_shutdown_timeout, timeout < 1e9 ? (uint64_t)(timeout * 1e3) : UINT32_MAX, 0);
-  uv_unref((uv_handle_t *)timer);
 }
 
 /* Cancels every task and waits for them, at most `timeout` seconds; then they go by force. Those that they make
@@ -200,11 +199,12 @@ static void end_tasks(lua_State *L, lw_Loop *loop, double timeout) {
     loop->last_ending = loop->last_id;
     loop->ending = loop->unfinished;
     lw_cancel_all(L, loop);
-    if (loop->ending > 0) stop = turn(loop);
+    if (loop->ending > 0) stop = lw_turn(loop);
     if (stop == 0 && loop->unfinished < before)
       stop = LW_STOP_DONE; /* the rest waits for ever, but may give in the next time */
   }
   loop->last_ending = 0;
+  uv_timer_stop(&loop->shutdown);
   for (round = 0; loop->unfinished > 0 && round < MAX_ROUNDS; round++) abandon_all(L, loop);
 }
 
@@ -245,13 +245,16 @@ static void sweep(lua_State *L, lw_Loop *loop) {
   loop->cancelling_all = 0; /* set still, if cancelling all was cut short */
 }
 
-/* Ends what is left and closes the loop. A memory error on the way is dropped, the closing is not. */
-static void close_loop(lua_State *L, lw_Loop *loop, double timeout) {
-  if (!loop->open) return;
+int lw_end_all(lua_State *L, lw_Loop *loop, double timeout) {
   lua_pushcfunction(L, shut_down);
   lua_pushlightuserdata(L, loop);
-  lua_pushnumber(L, loop->interrupts > 1 ? 0 : timeout);
-  if (lua_pcall(L, 2, 0, 0) != LUA_OK) lua_pop(L, 1);
+  lua_pushnumber(L, timeout);
+  return lua_pcall(L, 2, 0, 0);
+}
+
+void lw_close_loop(lua_State *L, lw_Loop *loop, double timeout) {
+  if (!loop->open) return;
+  if (lw_end_all(L, loop, loop->interrupts > 1 ? 0 : timeout) != LUA_OK) lua_pop(L, 1);
   loop->L = L;
   lw_monitor_stop(loop);
   lw_loop_close(loop);
@@ -268,7 +271,7 @@ static void close_loop(lua_State *L, lw_Loop *loop, double timeout) {
 static int open_loop(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
   Runner *runner = lua_touserdata(L, 2);
-  lw_loop_open(L, loop);
+  lw_loop_open(L, loop, NULL);
   loop->debug = runner->debug;
   loop->slow_callback = runner->slow_callback;
   loop->owner = runner;
@@ -319,7 +322,7 @@ static int async_run(lua_State *L) {
   check_idle(L, loop, NULL, "async.run()");
   lw_check_awaitable(L, loop, 1);
   status = run_protected(L, loop, &runner, 1);
-  close_loop(L, loop, runner.shutdown_timeout);
+  lw_close_loop(L, loop, runner.shutdown_timeout);
   return results(L, loop, status);
 }
 
@@ -351,7 +354,7 @@ static int runner_close(lua_State *L) {
   Runner *runner = lw_self(L);
   if (loop->owner == runner) {
     check_idle(L, loop, runner, "Runner.close()");
-    close_loop(L, loop, runner->shutdown_timeout);
+    lw_close_loop(L, loop, runner->shutdown_timeout);
   }
   runner->closed = 1;
   return 0;
@@ -362,7 +365,7 @@ static int runner_gc(lua_State *L) {
   Runner *runner = lua_touserdata(L, 1);
   if (loop->owner == runner && loop->L == NULL) {
     loop->quiet = !loop->debug;
-    close_loop(L, loop, 0);
+    lw_close_loop(L, loop, 0);
   }
   return 0;
 }

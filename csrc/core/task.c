@@ -68,6 +68,11 @@ static void give_back_coroutine(lua_State *L, lw_Loop *loop, int index, lua_Stat
 
 enum { TASK = LW_ANCHORS + 1 }; /* where a step has the task in loop->L's frame, if it needs it there */
 
+/* One of those that are awaited together has ended. */
+static int is_last(lw_Loop *loop) {
+  return loop->last_ending == LW_ALL_TASKS ? loop->unfinished == 0 && loop->stop == 0 : --loop->ending == 0;
+}
+
 /* The task, which is on the stack, has ended and is let go by the loop; `anchors` is where the table of anchors is. */
 static void settle(lua_State *L, lw_Loop *loop, lw_Task *task, lw_State end, int anchors) {
   lw_Node *node = lw_task_node(task);
@@ -77,7 +82,7 @@ static void settle(lua_State *L, lw_Loop *loop, lw_Task *task, lw_State end, int
   loop->free_slot = node->slot;
   node->slot = 0;
   loop->unfinished--;
-  if (task == loop->main || (task->id <= loop->last_ending && --loop->ending == 0)) loop->stop = LW_STOP_DONE;
+  if (task == loop->main || (task->id <= loop->last_ending && is_last(loop))) loop->stop = LW_STOP_DONE;
   lw_future_finish(loop, &task->future, end);
 }
 
@@ -121,10 +126,12 @@ LW_APART static void finish(lua_State *L, lw_Loop *loop, lw_Task *task, int coun
   settle(L, loop, task, end, LW_ANCHORS);
 }
 
-/* Raises in a task that called coroutine.yield itself, which nobody would resume. */
+/* Raises in a task that called coroutine.yield itself, which nobody would resume. The hook that tasks have comes back.
+ */
 static void bad_yield(lua_State *L, lua_Debug *ar) {
+  lua_State *from = lw_loop_of(L)->L;
   (void)ar;
-  lua_sethook(L, NULL, 0, 0);
+  lua_sethook(L, lua_gethook(from), lua_gethookmask(from), lua_gethookcount(from));
   lw_error_raise(L, LW_RUNTIME_ERROR,
                  "coroutine.yield in a task, outside a coroutine of its own: use async.sleep(0) "
                  "to let others run");

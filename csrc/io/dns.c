@@ -41,10 +41,8 @@ static void lookup_free(Lookup *lookup) {
 }
 
 static void lookup_done(Lookup *lookup, int status) {
-  if (lookup->dropped)
-    lookup_free(lookup);
-  else
-    lw_request_done(lookup->loop, &lookup->request, status);
+  lw_request_done(lookup->loop, &lookup->request, status);
+  if (lookup->dropped) lookup_free(lookup);
 }
 
 static void on_addresses(uv_getaddrinfo_t *req, int status, struct addrinfo *list) {
@@ -63,6 +61,7 @@ static int lookup_gc(lua_State *L) {
   *box = NULL;
   lookup_abandon(&lookup->request);
   lookup->dropped = 1;
+  lookup->request.task = NULL;
   if (lookup->request.done) lookup_free(lookup);
   return 0;
 }

@@ -25,11 +25,14 @@ void lw_io_opened(lw_IoHandle *handle, uv_handle_t *uv) {
   handle->uv = uv;
   uv->data = handle;
   handle->state = LW_IO_OPEN;
+  lw_list_push(&handle->loop->handles, &handle->link);
+  handle->loop->in_uv++;
 }
 
 static void on_close(uv_handle_t *uv) {
   lw_IoHandle *handle = uv->data;
   handle->state = LW_IO_CLOSED;
+  handle->loop->in_uv--;
   if (!handle->owned) free(handle);
 }
 
@@ -43,13 +46,14 @@ static void unpin(lw_IoHandle *handle) {
 void lw_io_close(lw_IoHandle *handle) {
   if (handle->state != LW_IO_OPEN && handle->state != LW_IO_ENDING) return;
   handle->state = LW_IO_CLOSING;
+  lw_list_remove(&handle->loop->handles, &handle->link);
   handle->cls->leave(handle);
   unpin(handle);
   uv_close(handle->uv, on_close);
 }
 
-/* For the loop that is being closed: a handle that it finds open in its uv_loop_t. */
-static void close_handle(uv_handle_t *uv) { lw_io_close(uv->data); }
+/* For the loop that is being closed: a handle that is open in it. */
+static void close_handle(lw_Link *link) { lw_io_close(LW_CONTAINER(link, lw_IoHandle, link)); }
 
 void *lw_io_self(lua_State *L) {
   lw_IoHandle **box = lw_self(L);

@@ -38,6 +38,7 @@ typedef struct lw_IoClass {
  * an open uv_loop_t. */
 struct lw_IoHandle {
   const lw_IoClass *cls;
+  lw_Link link; /* in the loop's `handles`, while OPEN or ENDING */
   lw_Loop *loop;
   lw_Io *io;
   uv_handle_t *uv;

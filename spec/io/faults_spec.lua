@@ -16,7 +16,7 @@ for name in ([[
   uv_prepare_start uv_read_stop uv_run uv_signal_init uv_signal_stop uv_sleep uv_stop uv_stream_get_write_queue_size
   uv_strerror_r uv_tcp_init uv_thread_join uv_timer_init uv_timer_start uv_timer_stop uv_translate_sys_error
   uv_udp_get_send_queue_count uv_udp_recv_stop uv_udp_using_recvmmsg uv_unref uv_update_time uv_walk
-  uv_poll_stop uv_version_string]])
+  uv_backend_fd uv_backend_timeout uv_poll_stop uv_ref uv_version_string]])
   :gmatch("%S+") do
   cannot_fail[name] = true
 end

@@ -1,0 +1,31 @@
+# With LUAWAIT_EXAMPLES: the programs of examples/embed, and what the specs of the C API run, in BUILD/embed.
+option(LUAWAIT_EXAMPLES "Build the programs of examples/embed" OFF)
+if(LUAWAIT_EXAMPLES)
+  pkg_search_module(LUA54_LIB REQUIRED IMPORTED_TARGET lua5.4 lua-5.4 lua54 lua>=5.4)
+  file(GLOB programs CONFIGURE_DEPENDS
+    "${CMAKE_CURRENT_SOURCE_DIR}/examples/embed/*.c" "${CMAKE_CURRENT_SOURCE_DIR}/spec/support/embed_*.c")
+  foreach(program IN LISTS programs)
+    get_filename_component(name "${program}" NAME_WE)
+    add_executable(${name} "${program}")
+    target_link_libraries(${name} PRIVATE luawait_static PkgConfig::LUA54_LIB m)
+    target_include_directories(${name} PRIVATE "${LUA54_INCLUDE_DIR}")
+    target_compile_options(${name} PRIVATE -Wall -Wextra -Wshadow)
+    luawait_sanitize(${name})
+    set_target_properties(${name} PROPERTIES
+      C_STANDARD 11 C_STANDARD_REQUIRED ON RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/embed")
+  endforeach()
+
+  # A C module that is not linked with luawait.
+  add_library(api_module MODULE spec/support/api_module.c)
+  target_include_directories(api_module PRIVATE csrc "${LUA54_INCLUDE_DIR}")
+  target_link_libraries(api_module PRIVATE Threads::Threads)
+  luawait_sanitize(api_module)
+  set_target_properties(api_module PROPERTIES
+    C_STANDARD 11 PREFIX "" SUFFIX .so LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/embed")
+  if(APPLE)
+    target_link_options(api_module PRIVATE -undefined dynamic_lookup)
+  endif()
+
+  # For the spec that compiles the header as C++.
+  file(WRITE "${CMAKE_BINARY_DIR}/embed/lua_include" "${LUA54_INCLUDE_DIR}")
+endif()

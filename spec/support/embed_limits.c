@@ -1,0 +1,219 @@
+/* Tests of luawait.h: limits. Each script tries to keep from being stopped; nothing here may hang. */
+#include "embed_check.h"
+
+typedef struct End {
+  int calls, status;
+  char text[200];
+} End;
+
+static void note_end(lua_State *L, int status, int n, void *ud) {
+  End *end = ud;
+  end->calls++;
+  end->status = status;
+  if (n > 0) snprintf(end->text, sizeof end->text, "%s", luaL_tolstring(L, 1, NULL));
+}
+
+static void note_report(lua_State *L, const char *text, void *ud) {
+  (void)L;
+  strncat(ud, text, 400);
+}
+
+static lua_State *new_limited(unsigned long instructions, size_t memory) {
+  lua_State *L = new_open_state();
+  luawait_Limits limits = LUAWAIT_LIMITS_INIT;
+  limits.instructions = instructions;
+  limits.memory = memory;
+  CHECK_INT(luawait_limit(L, &limits), LUAWAIT_OK);
+  return L;
+}
+
+static void spawn(lua_State *L, const char *source, End *end) {
+  push_lua(L, source);
+  CHECK_INT(luawait_spawn(L, 0, note_end, end), LUAWAIT_OK);
+  lua_pop(L, 1);
+}
+
+/* Runs the script beside one that does as it should. */
+static void stop_script(unsigned long instructions, size_t memory, const char *source) {
+  lua_State *L = new_limited(instructions, memory);
+  End bad = {0}, good = {0};
+  luawait_on_report(L, note_report, (char[8000]){0});
+  spawn(L, source, &bad);
+  spawn(L, "for _ = 1, 50 do async.sleep(0) for _ = 1, 1000 do good = (good or 0) + 1 end end return 'well'", &good);
+  CHECK_INT(luawait_run(L), LUAWAIT_OK);
+  CHECK_INT(luawait_shutdown(L, 1), LUAWAIT_OK);
+  CHECK_INT(bad.calls, 1);
+  if (strstr(bad.text, "has exceeded a limit") == NULL) CHECK_INT(bad.status, LUAWAIT_STOPPED);
+  if (failures > 0) fprintf(stderr, "%s: %d, %s\n", source, bad.status, bad.text);
+  CHECK_INT(good.status, LUAWAIT_OK);
+  CHECK_INT(global_int(L, "good"), 50000);
+  CHECK_INT(global_int(L, "escaped"), 0);
+  end_state(L);
+}
+
+static void instructions(void) {
+  static const char *const scripts[] = {
+      "while true do end",
+      "async.sleep(0) while true do end",
+      "while true do pcall(function() while true do end end) end",
+      "while true do pcall(string.rep, 'x', -1) end",
+      "local function f() while true do end end while true do pcall(f) pcall(f) escaped = nil end",
+      "while true do xpcall(function() while true do end end, function() while true do end end) end",
+      "while true do pcall(async.pcall, function() while true do end end) end",
+      "local co = coroutine.wrap(function() while true do end end) while true do pcall(co) end",
+      "while true do local co = coroutine.create(function() while true do end end) coroutine.resume(co) end",
+      "local std = require 'luawait.std' while true do "
+      "  std.coroutine.resume(std.coroutine.create(function() while true do end end)) end",
+      "local function f(n) if n > 0 then for _ = 1, 100 do coroutine.wrap(f)(n - 1) end end end f(8)",
+      "local function f(n) if n > 0 then for _ = 1, 90 do pcall(coroutine.wrap(f), n - 1) end end end f(9)",
+      "local t = setmetatable({}, {__close = function() while true do end end}) "
+      "do local x <close> = t while true do end end",
+      "local function again() local x <close> = setmetatable({}, {__close = function() again() escaped = 1 end}) "
+      "  while true do end end again()",
+      "local t = setmetatable({}, {__index = function() while true do end end}) pcall(function() return t.x end) "
+      "while true do end",
+      "pcall(function() coroutine.yield() local x = 1 end) while true do end",
+      "local std = require 'luawait.std' local function forever() while true do end end "
+      "std.coroutine.wrap(function() pcall(std.coroutine.wrap(forever)) async.sleep(0) escaped = 1 end)()",
+      "pcall(coroutine.wrap(function() while true do end end)) async.sleep(0) escaped = 1",
+      "table.sort({3, 2, 1, 5, 4}, function(a, b) pcall(function() while true do end end) return a < b end) escaped = "
+      "1",
+      "local s = ('x'):rep(100) while true do pcall(string.gsub, s, '.', function() while true do end end) end",
+      "async.set_exception_handler(function() while true do end end) async.call_soon(error, 'x') "
+      "async.sleep(0) async.sleep(0) while true do end",
+      "local function forever() while true do end end "
+      "local function cleanup() local x <close> = setmetatable({}, {__close = forever}) forever() end "
+      "while true do pcall(coroutine.wrap(cleanup)) end",
+      "local function forever() while true do end end "
+      "local function cleanup() local x <close> = setmetatable({}, {__close = forever}) forever() end "
+      "while true do local co = coroutine.create(cleanup) coroutine.resume(co) coroutine.close(co) end",
+      "local function forever() while true do end end "
+      "local function cleanup() local x <close> = setmetatable({}, {__close = forever}) forever() end "
+      "local std = require 'luawait.std' while true do pcall(std.coroutine.wrap(cleanup)) end",
+      "local function forever() while true do end end while true do async.xpcall(forever, forever) end",
+      "local function forever() while true do end end require 'luawait.std'.install() "
+      "while true do xpcall(forever, forever) pcall(coroutine.wrap(forever)) end",
+      "local function forever() while true do end end "
+      "local t = {} for i = 1, 100 do t = setmetatable({}, {__close = forever, __index = t}) end "
+      "local a <close>, b = t, 1 local c <close> = t forever()",
+      "local function f() local x <close> = setmetatable({}, {__close = function() escaped = 1 end}) while true do end "
+      "end "
+      "while true do pcall(f) end",
+      "local load = load while true do pcall(load, function() while true do end end) end",
+      "local t = setmetatable({}, {__tostring = function() while true do end end}) while true do pcall(tostring, t) "
+      "end",
+      "local function tail(n) return tail(n + 1) end tail(1)",
+      "local t = async.create_task(function() while true do end end) async.await(t)",
+  };
+  size_t i;
+  for (i = 0; i < sizeof scripts / sizeof *scripts; i++) stop_script(100000, 0, scripts[i]);
+}
+
+/* A callback has its own budget; an endless one ends with an error that is reported. */
+static void callbacks(void) {
+  lua_State *L = new_limited(50000, 0);
+  char log[1000] = "";
+  CHECK_INT(luawait_on_report(L, note_report, log), LUAWAIT_OK);
+  do_lua(L, "async.call_soon(function() while true do pcall(function() while true do end end) end end)");
+  CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
+  CHECK(strstr(log, "instruction limit exceeded (50000)") != NULL);
+  end_state(L);
+}
+
+/* A step that is within the limit is not stopped, however many there are; the program's own calls are not counted. */
+static void within_limits(void) {
+  lua_State *L = new_limited(100000, 0);
+  do_lua(L, "for _ = 1, 1e6 do end n = 0");
+  push_lua(L, "for _ = 1, 100 do for _ = 1, 20000 do n = n + 1 end async.sleep(0) end return n");
+  CHECK_INT(luawait_call(L, 0, 1), LUAWAIT_OK);
+  CHECK_INT(lua_tointeger(L, -1), 2000000);
+  end_state(L);
+}
+
+/* Closing runs the scripts' <close> variables, with a limit too. */
+static void endless_cleanup(void) {
+  lua_State *L = new_limited(100000, 0);
+  End ends[2] = {{0}};
+  int i;
+  luawait_on_report(L, note_report, (char[8000]){0});
+  for (i = 0; i < 2; i++)
+    spawn(L,
+          "local x <close> = setmetatable({}, {__close = function() while true do end end}) "
+          "while true do pcall(async.sleep, 100) end",
+          &ends[i]);
+  CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
+  end_state(L);
+  CHECK_INT(ends[0].calls, 1);
+  CHECK_INT(ends[1].calls, 1);
+}
+
+static void finalizers(void) {
+  lua_State *L = new_limited(100000, 0);
+  push_lua(L,
+           "assert(not pcall(setmetatable, {}, {__gc = function() end})) "
+           "assert(not pcall(setmetatable, {}, {__gc = true})) "
+           "local t = setmetatable({}, {__index = {x = 1}}) assert(t.x == 1 and getmetatable(t)) "
+           "assert(select(2, pcall(setmetatable, 1, {})):find('table expected')) "
+           "assert(select(2, pcall(setmetatable)):find('table expected')) "
+           "assert(getmetatable(setmetatable(t, nil)) == nil)");
+  CHECK_INT(luawait_call(L, 0, 0), LUAWAIT_OK);
+  end_state(L);
+}
+
+static void memory(void) {
+  static const char *const scripts[] = {
+      "local t = {} while true do t[#t + 1] = {1, 2, 3} end",
+      "local s = 'x' while true do s = s .. s end",
+      "local t = {} while true do pcall(function() while true do t[#t + 1] = {1, 2, 3} end end) end",
+      "while true do pcall(string.rep, 'x', 1e9) end",
+      "local t = {} while true do pcall(string.rep, 'x', 1e8) t[#t + 1] = 1 end",
+      "local t = {} local function grow() while true do t[#t + 1] = ('x'):rep(1000) .. #t end end "
+      "while true do xpcall(grow, grow) pcall(coroutine.wrap(grow)) end",
+      "local function deep(n) return 1 + deep(n + 1) end "
+      "local t = {} while true do pcall(deep, 1) t[#t + 1] = {} end",
+      "local t = {} while true do local f = load('return ' .. #t) t[#t + 1] = f end",
+  };
+  size_t i;
+  for (i = 0; i < sizeof scripts / sizeof *scripts; i++) stop_script(0, 4000000, scripts[i]);
+}
+
+/* Memory is given back when the hog has gone, and the limit goes with the loop. */
+static void memory_comes_back(void) {
+  lua_State *L = new_limited(0, 4000000);
+  int round;
+  for (round = 0; round < 5; round++) {
+    push_lua(L, "local t = {} for i = 1, 1e7 do t[i] = {} end");
+    CHECK_INT(luawait_call(L, 0, 0), LUAWAIT_ERROR);
+    lua_pop(L, 1);
+    push_lua(L, "return #('x'):rep(1000000)");
+    CHECK_INT(luawait_call(L, 0, 1), LUAWAIT_OK);
+    lua_pop(L, 1);
+  }
+  CHECK_INT(luawait_close(L), LUAWAIT_OK);
+  do_lua(L, "big = ('x'):rep(10000000)");
+  lua_close(L);
+}
+
+static void misuse(void) {
+  lua_State *L = new_open_state();
+  luawait_Limits limits = LUAWAIT_LIMITS_INIT;
+  CHECK_INT(luawait_limit(L, NULL), LUAWAIT_INVALID);
+  limits.size = 1;
+  CHECK_INT(luawait_limit(L, &limits), LUAWAIT_INVALID);
+  limits.size = sizeof limits;
+  limits.instructions = 1000;
+  CHECK_INT(luawait_limit(L, &limits), LUAWAIT_OK);
+  limits.instructions = 0;
+  CHECK_INT(luawait_limit(L, &limits), LUAWAIT_OK);
+  push_lua(L, "for _ = 1, 1000000 do end return 'free'");
+  CHECK_INT(luawait_call(L, 0, 1), LUAWAIT_OK);
+  CHECK_TOP(L, "free");
+  end_state(L);
+}
+
+static const Case cases[] = {
+    {"instructions", instructions},           {"callbacks", callbacks},   {"within_limits", within_limits},
+    {"endless_cleanup", endless_cleanup},     {"finalizers", finalizers}, {"memory", memory},
+    {"memory_comes_back", memory_comes_back}, {"misuse", misuse}};
+
+CASES_MAIN(cases)
