@@ -27,6 +27,7 @@ build = {
     LUA_INCDIR = "$(LUA_INCDIR)",
     LUAWAIT_LPATH = "$(LUADIR)",
     LUAWAIT_CPATH = "$(LIBDIR)",
+    LUAWAIT_STATIC = "OFF",
     LIBUV_LIBDIR = "$(LIBUV_LIBDIR)",
   },
 }
