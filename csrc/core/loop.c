@@ -228,7 +228,7 @@ int lw_timer_start(lw_Loop *loop, lw_Timed *timed, uint64_t deadline) {
   int err;
   lw_timer_stop(loop, timed);
   err = lw_heap_push(&loop->timers, deadline, &timed->timer);
-  if (LW_UNLIKELY(!loop->draining && loop->open)) loop->arm(loop); /* a program's own call, between two turns */
+  if (LW_UNLIKELY(!loop->draining && loop->open && loop->clock == NULL)) lw_arm(loop); /* a program's, between turns */
   return err;
 }
 
@@ -246,12 +246,13 @@ void lw_ready(lw_Loop *loop, lw_Node *node) {
   lw_list_push(&loop->ready, &node->link);
 }
 
-/* How many steps may be made before the clock is looked at. */
-static uint32_t batch(const lw_Loop *loop) { return loop->turn_end != 0 ? 1 : CHECK_STEPS; }
+static uint32_t steps_in_a_row(const lw_Loop *loop) { return loop->turn_end != 0 ? 1 : CHECK_STEPS; }
 
 int lw_may_go_on(lw_Loop *loop) {
-  if (loop->testing != NULL || lw_now(loop) > loop->go_end) return 0;
-  loop->turn_steps = batch(loop);
+  uint64_t now = lw_now(loop);
+  if (loop->testing != NULL || now - loop->turn_start > TURN_NS) return 0;
+  if (loop->turn_end != 0 && now > loop->turn_end) return 0;
+  loop->turn_steps = steps_in_a_row(loop);
   return 1;
 }
 
@@ -264,9 +265,8 @@ static lw_Node *next_step(lw_Loop *loop) {
 static int drain(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
   lw_Node *node;
-  loop->go_end = lw_now(loop) + TURN_NS;
-  if (loop->turn_end != 0 && loop->turn_end < loop->go_end) loop->go_end = loop->turn_end;
-  loop->turn_steps = batch(loop);
+  loop->turn_start = lw_now(loop);
+  loop->turn_steps = steps_in_a_row(loop);
   while ((node = next_step(loop)) != NULL) loop->classes[node->type].run(loop, node);
   loop->stepping = NULL;
   return 0;

@@ -131,7 +131,7 @@ struct lw_Loop {
   lw_Heap timers;      /* lw_Timed */
   lw_Task *current;    /* the running task */
   lw_Node *stepping;   /* the node whose turn it is */
-  uint64_t go_end;     /* of this go at the ready queue: no step begins after it */
+  uint64_t turn_start; /* of this go at the ready queue */
   uint32_t turn_steps; /* that may be made before the clock is looked at again */
   int failed;          /* set by the step that just ended: its result is an error */
   int passing;         /* set by a wait in a coroutine of the user's: the yield is on its way to the task */

@@ -4,8 +4,6 @@
 
 #include "core/loop.h"
 
-/* Pushes text that lists the unfinished tasks, each on a line of its own: what it waits for. */
-void lw_push_waits(lua_State *L, lw_Loop *loop);
 /* Turns the loop until something sets loop->stop, which is returned, or nothing can happen any more: 0. */
 int lw_turn(lw_Loop *loop);
 
@@ -18,6 +16,9 @@ int lw_end_all(lua_State *L, lw_Loop *loop, double timeout);
 
 /* That, and closes the loop. A memory error on the way is dropped, the closing is not. */
 void lw_close_loop(lua_State *L, lw_Loop *loop, double timeout);
+
+/* Pushes text that lists the unfinished tasks, each on a line of its own: what it waits for. */
+void lw_push_waits(lua_State *L, lw_Loop *loop);
 
 /* Adds run, Runner and set_exception_handler to the table on the top. */
 void lw_open_runner(lua_State *L, int loop_index, lw_Loop *loop);

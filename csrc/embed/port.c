@@ -149,7 +149,7 @@ static void wake(lw_Loop *loop) {
 }
 
 static void on_async(uv_async_t *async) {
-  luawait_Port *port = async->data;
+  luawait_Port *port = LW_CONTAINER(async, luawait_Port, async);
   if (port->loop != NULL && port->loop->embed->port == port) wake(port->loop);
 }
 
@@ -268,8 +268,7 @@ static luawait_Port *new_port(lw_Loop *loop, int *err) {
   port->refs = 1;
   port->open = 1;
   port->loop = loop;
-  port->async.data = port;
-  loop->in_uv++;
+  lw_own_handle(loop, (uv_handle_t *)&port->async);
   uv_unref((uv_handle_t *)&port->async);
   return port;
 }
@@ -300,7 +299,7 @@ int luawait_port(lua_State *L, luawait_Port **port) {
 }
 
 static void on_closed(uv_handle_t *handle) {
-  luawait_Port *port = handle->data;
+  luawait_Port *port = LW_CONTAINER(handle, luawait_Port, async);
   port->loop->in_uv--;
   port->loop = NULL;
   luawait_port_unref(port);

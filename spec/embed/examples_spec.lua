@@ -46,7 +46,7 @@ describe("examples/embed", function()
   end)
 
   it("async_function.c waits for a thread while others go on", function()
-    assert.are.equal("34c57145 a593bd45\nthe others went on\n", output("async_function"))
+    assert.are.equal("0a502cc5 2b1504c5\nthe others went on\n", output("async_function"))
   end)
 
   it("host_loop.c has the script beside its own timer and server", function()
