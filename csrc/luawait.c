@@ -17,6 +17,7 @@
 #include "core/timers.h"
 #include "embed/embed.h"
 #include "io/input.h"
+#include "io/luv.h"
 #include "io/tcp.h"
 #include "sync/fan.h"
 #include "sync/sync.h"
@@ -55,6 +56,7 @@ int luaopen_luawait_core(lua_State *L) {
   lua_setfield(L, -2, "net");
   lw_open_input(L, loop_index);
   lua_setfield(L, -2, "input");
+  lw_open_luv(L, loop_index);
   lua_pushliteral(L, LUAWAIT_VERSION);
   lua_setfield(L, -2, "_VERSION");
   lua_pushstring(L, uv_version_string());

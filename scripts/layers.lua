@@ -36,6 +36,7 @@ local lua_floors = {
   as_completed = "sync",
   std = "core",
   command = "top",
+  luv = "io",
   testing = "core",
   net = "io",
   fs = "io",

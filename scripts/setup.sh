@@ -16,7 +16,7 @@ group=${1:-test}
 demo="compiler cmake pkg-config lua lua-headers libuv"
 test="busted luacheck luarocks zip unzip nginx python3 curl socat c++"
 # What a part of it needs, which is left out without it: that it cannot be had here is no failure.
-extra="libedit"
+extra="libedit luv"
 case $group in
   demo) wanted=$demo ;;
   test) wanted="$demo $test $extra" ;;
@@ -69,6 +69,7 @@ has() {
     lua-headers) has_command pkg-config && has_lua_headers ;;
     libuv) has_command pkg-config && pkg-config --atleast-version=1.44 libuv ;;
     busted) has_busted ;;
+    luv) find_lua >/dev/null && "$(find_lua)" -e 'require "luv"' 2>/dev/null ;;
     libedit) [ "$(uname -s)" = Darwin ] || { has_command pkg-config && pkg-config --exists libedit; } ;;
     libasan | libtsan) has_runtime "$1" ;;
     libfuzzer) has_libfuzzer ;;
@@ -102,6 +103,7 @@ apt_packages() {
     lua-headers) echo liblua5.4-dev ;;
     libuv) echo libuv1-dev ;;
     libedit) echo libedit-dev ;;
+    luv) echo lua-luv ;;
     busted) echo lua-busted ;;
     luacheck) echo lua-check ;;
     libasan | libtsan) echo gcc ;;
@@ -118,6 +120,7 @@ dnf_packages() {
     lua-headers) echo lua-devel ;;
     libuv) echo libuv-devel ;;
     libedit) echo libedit-devel ;;
+    luv) ;;
     busted) echo luarocks ;;
     libasan) echo libasan libubsan ;;
     libtsan) echo libtsan ;;
@@ -136,6 +139,7 @@ apk_packages() {
     lua-headers) echo lua5.4-dev ;;
     libuv) echo libuv-dev ;;
     libedit) echo libedit-dev ;;
+    luv) ;;
     busted | luacheck | luarocks) echo luarocks5.4 luarocks ;;
     libasan | libtsan) ;;
     clang-tidy) echo clang-extra-tools ;;
@@ -152,7 +156,7 @@ brew_packages() {
     busted) echo luarocks ;;
     clang | clang-tidy | libfuzzer) echo llvm ;;
     python3) echo python ;;
-    libasan | libtsan | valgrind) ;;
+    libasan | libtsan | valgrind | luv) ;;
     *) echo "$1" ;;
   esac
 }
