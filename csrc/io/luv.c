@@ -38,10 +38,12 @@ static int luv_gc(lua_State *L) {
   return 0;
 }
 
-/* Pops the error of a callback. */
-static void report(lua_State *L, lw_Loop *loop) {
-  if (lw_error_is(L, -1, LW_KEYBOARD_INTERRUPT)) loop->stop = LW_STOP_INTERRUPTED;
+/* Under lua_pcall: 1 the error of a callback. */
+static int report(lua_State *L) {
+  lw_Loop *loop = lw_loop_of(L);
+  if (lw_error_is(L, 1, LW_KEYBOARD_INTERRUPT)) loop->stop = LW_STOP_INTERRUPTED;
   lw_report_error(L, loop, "error in a callback of luv");
+  return 0;
 }
 
 /* In place of luv_cfpcall, which ends the process after an error: calls the function below `nargs` arguments, and pops
@@ -59,7 +61,11 @@ static int call(lua_State *L, int nargs, int nresults, int flags) {
   lua_insert(L, base);
   atomic_store_explicit(&loop->active, L, memory_order_relaxed);
   status = lua_pcall(L, nargs, nresults, base);
-  if (status != LUA_OK) report(L, loop);
+  if (status != LUA_OK) {
+    lua_pushcfunction(L, report);
+    lua_insert(L, -2);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1); /* no memory */
+  }
   atomic_store_explicit(&loop->active, active, memory_order_relaxed);
   if (LW_UNLIKELY(atomic_load_explicit(&loop->pause, memory_order_acquire))) lw_wait_for_monitor(loop);
   lua_remove(L, base);
