@@ -7,10 +7,9 @@ cd "$root"
 LUAWAIT_BUILD=build-coverage
 CC=gcc LUAWAIT_WERROR=OFF
 export LUAWAIT_BUILD CC LUAWAIT_WERROR
-scripts/build.sh "$LUAWAIT_BUILD" -DLUAWAIT_LTO=OFF -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_C_FLAGS=--coverage" >/dev/null
 build=$root/$LUAWAIT_BUILD
-find "$build" -name '*.gcda' -exec rm {} +
-rm -f "$build"/lines*
+rm -rf "$build" # what a file counted that has changed or gone since would be added up with the rest
+scripts/build.sh "$LUAWAIT_BUILD" -DLUAWAIT_LTO=OFF -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_C_FLAGS=--coverage" >/dev/null
 
 lua=$(scripts/find_lua.sh)
 headers=$(pkg-config --cflags lua5.4 2>/dev/null || pkg-config --cflags lua-5.4 || pkg-config --cflags lua54)
@@ -32,7 +31,12 @@ run scripts/spec.sh "$@"
 run scripts/conformance.sh
 
 echo
-gcovr --root "$root" --filter 'csrc/' --exclude-unreachable-branches "$build"
+# The one file whose functions stand in it twice, for builds with faults and without, is more than gcovr can add up.
+for metric in "" --branches; do
+  # shellcheck disable=SC2086 # a word or none
+  (cd "$build" && gcovr --root "$root" --filter "$root/csrc/" --exclude "$root/csrc/core/call_faults.c" \
+    --exclude-unreachable-branches $metric .)
+done
 cat "$build"/lines.* >"$build/lines"
 luac=luac
 for name in luac5.4 luac-5.4 luac54; do

@@ -11,4 +11,4 @@ for prefix in "$@"; do
 done
 options="--quiet --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=99 --keep-debuginfo=yes"
 # shellcheck disable=SC2086 # words
-exec python3 spec/conformance/run.py --verbose --limit 120 $filters "valgrind $options $LUA"
+exec python3 spec/conformance/run.py --verbose --limit 120 $filters "valgrind $options $LUA spec/support/virtual_run.lua"

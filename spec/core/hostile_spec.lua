@@ -382,7 +382,9 @@ describe("random programs:", function()
       end
     end
 
-    local reports = helpers.collect(function()
+    local reports = {}
+    helpers.test(function()
+      async.set_exception_handler(function(info) reports[#reports + 1] = info end)
       local tasks = {}
       for i = 1, random(2, 5) do
         tasks[i] = async.create_task(sub(0))
@@ -390,7 +392,7 @@ describe("random programs:", function()
       end
       local _, pending = async.wait(tasks, { timeout = 30 })
       assert.same({}, pending)
-    end)
+    end, { leaks = false })
 
     for _, report in ipairs(reports) do assert.not_matches("by force", report.message) end
     assert.same({}, async.all_tasks())

@@ -4,6 +4,8 @@ local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
 
+support.same_descriptors(setup, teardown)
+
 local failure, failure_kind = helpers.failure, helpers.failure_kind
 local run, settle = helpers.run, helpers.settle
 local run_server, wait_until = support.run_server, support.wait_until
@@ -63,17 +65,18 @@ end)
 
 describe("A peer that is stopped", function()
   it("is got rid of by a deadline, and holds up nobody", function()
-    local asked, ended
+    local stopped, ended = async.Event(), nil
     run_server(function(stream)
       if stream:read_line() ~= "stop me" then return stream:write("alive?\n") end
-      asked = true
+      stopped:wait()
       ended = failure_kind(async.timeout, 0.1, stream.write, stream, ("x"):rep(MUCH))
       stream:abort()
     end, function(port, server)
       local pid, cleanup = start_peer(port, "stop me\n")
       local _ <close> = cleanup
-      wait_until(function() return asked end)
+      wait_until(function() return stopped:statistics().waiters == 1 end)
       os.execute("kill -STOP " .. pid)
+      stopped:set()
       assert_alive(port)
       wait_until(function() return ended end)
       assert.equal("TimeoutError", ended)

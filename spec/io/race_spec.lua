@@ -1,9 +1,12 @@
 local async = require "luawait"
 local race = require "luawait.net.race"
 local helpers = require "spec.support.helpers"
+local support = require "spec.support.net"
+
+support.same_descriptors(setup, teardown)
 
 local failure, failure_kind = helpers.failure, helpers.failure_kind
-local run, settle = helpers.run, helpers.settle
+local run, settle = helpers.test, helpers.settle
 
 --- Attempts by name, each settled from outside: a future for each candidate, and what was started and closed.
 local function attempts(names)

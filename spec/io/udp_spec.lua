@@ -3,10 +3,12 @@ local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
 
+support.same_descriptors(setup, teardown)
+
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle = helpers.run, helpers.settle
 
-local linux = io.open("/proc/self/stat") ~= nil
+local linux = support.descriptors() ~= nil -- where there is /proc
 
 --- A socket on a free port of the loopback interface, and that port.
 local function bound(opts)

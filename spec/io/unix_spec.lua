@@ -3,11 +3,13 @@ local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
 
+support.same_descriptors(setup, teardown)
+
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle = helpers.run, helpers.settle
 local wait_until = support.wait_until
 
-local linux = io.open("/proc/self/stat") ~= nil
+local linux = support.descriptors() ~= nil -- where there is /proc
 
 local function echo(stream)
   for line in stream:lines() do stream:write(line, "\n") end

@@ -6,6 +6,9 @@ local std = require "luawait.std"
 
 local actions = {}
 
+--- The modules whose every function is in here; spec/stress/stress_spec.lua sees to that.
+actions.modules = { "luawait", "luawait.std", "luawait.net" }
+
 --- The error that the programs raise.
 actions.MARK = "raised by the program"
 
@@ -115,9 +118,10 @@ step(function(env)
 end)
 step(function(env)
   local scope <close> = watch(env, async.timeout(some_seconds(env)))
-  if env.rng(2) == 1 then scope:reschedule(async.time() + some_seconds(env)) end
+  if env.rng(2) == 1 and not scope:expired() then scope:reschedule(scope:when() + some_seconds(env)) end
   async.sleep(some_seconds(env))
 end)
+step(function(env) async.timeout_at(async.time() + some_seconds(env), body, env) end)
 
 -- ---- cancelling, failing, looking ----
 
@@ -135,15 +139,27 @@ step(function(env)
   local task = env.tasks[env.rng(8)]
   if not task then return end
   local _ = tostring(task) .. task:state() .. task:get_stack() .. tostring(task:waiting_on()) .. task:cancelling()
-  if task:done() and not task:cancelled() then task:exception() end
+  task:set_name(task:get_name():sub(1, 20) .. "'")
+  if task:done() and not task:cancelled() and task:exception() == nil then task:result() end
 end)
 step(function(env)
   for _, primitive in pairs(env.primitives) do tostring(primitive) primitive:statistics() end
+  local p = env.primitives
+  assert(p.barrier:n_waiting() <= p.barrier:parties() or p.barrier:broken())
+  assert(p.queue:qsize() <= p.queue:maxsize() and p.queue:empty() == (p.queue:qsize() == 0) and not p.stack:full())
+  assert(p.event:is_set() == p.event:statistics().is_set)
   async.all_tasks()
 end)
 step(function(env)
   if env.rng(8) == 1 then collectgarbage() else collectgarbage("step") end
 end)
+step(function(env)
+  local results = async.gather({ child(env), child(env) }, { return_exceptions = true })
+  for i = 1, results.n do
+    if async.is_failure(results[i]) then error(results[i].error, 0) end
+  end
+end)
+step(function() async.Runner({ debug = true }):run(print) end) -- refused: there is a loop
 step(function(env) -- dropped: never awaited, never retrieved, never closed
   watch(env, async(child(env))())
   async.timeout(3600)
@@ -159,6 +175,8 @@ end)
 step(function(env)
   local fut = watch(env, async.Future())
   fut:add_done_callback(function() env.called = true end)
+  fut:add_done_callback(print)
+  fut:remove_done_callback(print)
   env.futures[env.rng(4)] = fut
 end)
 step(function(env)
@@ -167,6 +185,11 @@ step(function(env)
 end)
 step(function(env) bounded(env, async.await, pick(env, env.futures)) end)
 step(function(env)
+  bounded(env, async.from_callback, function(callback)
+    env.callback = env.rng(3) > 1 and async.call_later(some_seconds(env), callback) or nil
+  end)
+end)
+step(function(env)
   local forked = fork(env)
   local function callback()
     if forked.over then return end
@@ -174,8 +197,10 @@ step(function(env)
     if forked.rng(4) == 1 then actions.spawn(forked) end
     forked.primitives.event:set()
   end
-  local handle = watch(env, env.rng(2) == 1 and async.call_soon(callback)
-    or async.call_later(some_seconds(env), callback))
+  local how = env.rng(3)
+  local handle = watch(env, how == 1 and async.call_soon(callback)
+    or how == 2 and async.call_later(some_seconds(env), callback)
+    or async.call_at(async.time() + some_seconds(env), callback))
   if env.rng(3) == 1 then handle:cancel() end
 end)
 
@@ -183,8 +208,9 @@ end)
 
 function actions.open(env)
   env.primitives = {
-    lock = async.Lock(), semaphore = async.Semaphore(2), event = async.Event(), condition = async.Condition(),
-    barrier = async.Barrier(3), queue = async.Queue(2), sorted = async.PriorityQueue(3), stack = async.LifoQueue(),
+    lock = async.Lock(), semaphore = async.Semaphore(2), bounded = async.BoundedSemaphore(1), event = async.Event(),
+    condition = async.Condition(), barrier = async.Barrier(3), queue = async.Queue(2), sorted = async.PriorityQueue(3),
+    stack = async.LifoQueue(),
   }
   for i = 1, 4 do env.futures[i] = watch(env, async.Future()) end
 end
@@ -194,9 +220,17 @@ step(function(env)
   p:with(async.sleep, some_seconds(env))
 end)
 step(function(env)
-  local p = pick(env, { env.primitives.lock, env.primitives.semaphore, env.primitives.condition })
+  local p = pick(env, { env.primitives.lock, env.primitives.semaphore, env.primitives.bounded,
+    env.primitives.condition })
   local held <close> = bounded(env, p.acquire, p) -- luacheck: ignore
   if env.rng(2) == 1 then body(env) end
+end)
+step(function(env)
+  local p = pick(env, { env.primitives.lock, env.primitives.semaphore, env.primitives.bounded,
+    env.primitives.condition })
+  p:acquire()
+  pcall(async.sleep, some_seconds(env))
+  p:release()
 end)
 step(function(env)
   local event, how = env.primitives.event, env.rng(3)
@@ -230,6 +264,7 @@ step(function(env)
   local queue, how = queue_of(env), env.rng(8)
   if how == 1 then bounded(env, queue.join, queue)
   elseif how <= 4 then queue:put_nowait(env.rng(100))
+  elseif how == 5 then bounded(env, function() for item in queue:iter() do if item > 50 then break end end end)
   else queue:get_nowait() end
 end)
 
@@ -242,6 +277,12 @@ step(function(env)
   std.xpcall(error, debug.traceback, actions.MARK)
 end)
 step(function(env)
+  local pieces = { "return ", "1" }
+  std.load(function() return async.sleep(some_seconds(env), table.remove(pieces, 1)) end)
+  std.tostring(setmetatable({}, { __tostring = function() return async.sleep(some_seconds(env), "x") end }))
+  std.require("luawait.net")
+end)
+step(function(env)
   local co = std.coroutine.wrap(function()
     async.sleep(some_seconds(env))
     std.coroutine.yield(1)
@@ -249,6 +290,15 @@ step(function(env)
   end)
   co()
   if env.rng(2) == 1 then co() end
+end)
+step(function(env)
+  local co = std.coroutine.create(function() -- holds nothing that an error would leave for close()
+    async.sleep(some_seconds(env))
+    return std.coroutine.running(), std.coroutine.isyieldable()
+  end)
+  std.coroutine.resume(co)
+  assert(std.coroutine.status(co) == "dead")
+  std.coroutine.close(co)
 end)
 
 -- ---- streams ----
@@ -267,6 +317,12 @@ local function converse(env, stream)
     else
       stream:statistics()
       tostring(stream)
+      pcall(stream.set_nodelay, stream, env.rng(2) == 1) -- refused by a Unix socket
+      pcall(stream.set_keepalive, stream, env.rng(2) == 1, 60)
+      stream:peername()
+      stream:sockname()
+      assert(not stream:is_closing())
+      bounded(env, function() for line in stream:lines() do if #line > 2 then break end end end)
       async.create_task(function() bounded(env, stream.read_all, stream, 1 << 19) end)
     end
   end
@@ -285,6 +341,38 @@ step(function(env)
   local stream <close> = watch(env, net.connect("127.0.0.1", env.port, { timeout = some_seconds(env) + 0.001 }))
   converse(env, stream)
   if env.rng(3) == 1 then stream:close() end
+end)
+step(function(env)
+  local server <close> = net.serve("127.0.0.1", 0, function(stream) converse(fork(env), stream) end)
+  async.create_task(function() bounded(env, server.serve_forever, server) end)
+  local stream <close> = net.connect(server:address())
+  converse(env, stream)
+  if env.rng(2) == 1 then server:close() else server:shutdown(some_seconds(env)) end
+  assert(server:is_closing() and server:statistics())
+end)
+step(function(env)
+  local path = os.tmpname() .. ".sock"
+  local server <close> = net.serve_unix(path, function(stream) converse(fork(env), stream) end)
+  os.remove((path:gsub("%.sock$", "")))
+  local stream <close> = net.connect_unix(path, { timeout = 1 })
+  converse(env, stream)
+  if env.rng(2) == 1 then server:close() end
+end)
+step(function(env)
+  local socket <close> = watch(env, net.udp { host = "127.0.0.1", broadcast = env.rng(2) == 1 })
+  local host, port = socket:sockname()
+  local other <close> = watch(env, net.udp { remote_host = host, remote_port = port, max_size = 100 })
+  other:send(("x"):rep(env.rng(200)))
+  bounded(env, socket.recv, socket)
+  socket:send("y", other:sockname())
+  bounded(env, other.recv, other)
+  socket:set_broadcast(true)
+  socket:set_ttl(2)
+  for name, value in pairs({ set_multicast_ttl = 2, set_multicast_loop = true, set_multicast_interface = "127.0.0.1",
+    join = "239.255.0.1", leave = "239.255.0.1" }) do
+    pcall(socket[name], socket, value) -- not everywhere is there an interface for it
+  end
+  assert(other:peername() == host and socket:statistics().receivers == 0)
 end)
 step(function(env)
   local host = pick(env, { "127.0.0.1", "::1", "localhost" })

@@ -84,6 +84,7 @@ local function check_env(env)
   if env.primitives.lock:locked() then finding("the lock is held") end
   if env.primitives.condition:locked() then finding("the condition is held") end
   if env.primitives.semaphore:value() ~= 2 then finding("%d of 2 permits", env.primitives.semaphore:value()) end
+  if env.primitives.bounded:value() ~= 1 then finding("%d of 1 permit", env.primitives.bounded:value()) end
 end
 
 local function descriptors()

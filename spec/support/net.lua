@@ -68,12 +68,22 @@ function support.descriptors()
   if not stat then return nil end
   local pid = stat:read("n")
   stat:close()
-  local list <close> = io.popen(("ls -l /proc/%d/fd"):format(pid))
+  local list <close> = io.popen(("ls -l /proc/%d/fd 2>/dev/null"):format(pid))
   local count = 0
   for line in list:lines() do
     if line:find(" -> ", 1, true) and not line:find("pipe:", 1, true) then count = count + 1 end
   end
   return count
+end
+
+--- For the top of a spec file: support.same_descriptors(setup, teardown). Its tests leave no descriptor behind.
+function support.same_descriptors(setup, teardown)
+  local before
+  setup(function() before = support.descriptors() end)
+  teardown(function()
+    local after = support.descriptors()
+    if before ~= after then error(("%d descriptors, %d before"):format(after, before)) end
+  end)
 end
 
 return support

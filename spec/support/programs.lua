@@ -513,6 +513,28 @@ sources["net: names"] = [[
     client:read()
   end)]]
 
+sources["testing"] = [[
+  local testing, stderr = require "luawait.testing", io.stderr
+  local _ <close> = setmetatable({}, { __close = function() io.stderr = stderr end })
+  io.stderr = { write = function() end } -- where the seed of a run that fails goes
+  testing.run(function()
+    local order, future = testing.sequencer(), async.Future()
+    local task = async.create_task(function()
+      do local _ <close> = order(1) end
+      return async.sleep(10, future:set_result(7))
+    end)
+    testing.wait_all_blocked()
+    do local _ <close> = order(2) end
+    testing.advance(5)
+    async.call_later(1, print):cancel()
+    return async.gather(task, future)
+  end, { seed = 1, timeout = 20 })
+  testing.cancel_at_every_wait(function() async.sleep(1) end, { leaks = false })
+  pcall(testing.run, async.sleep, { fail = { allocation = 3 }, leaks = false })
+  local kept
+  local _, err = pcall(testing.run, function() kept = async.Future() end)
+  assert(async.errors.is(err, testing.LeakError) or type(err) == "string")]]
+
 --- Names of the programs, sorted.
 function programs.names()
   local names = {}

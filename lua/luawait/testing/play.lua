@@ -84,7 +84,7 @@ local function begin(how, outcome)
 end
 
 local function finish(how, outcome, ok, ...)
-  outcome.allocations, outcome.calls = faults.finish() -- first: what follows wants memory
+  if how.fail then outcome.allocations, outcome.calls = faults.finish() end -- first: what follows wants memory
   outcome.waits = hooks.waits()
   local main = core.current_task()
   if not ok then outcome.err = (...) end
@@ -111,7 +111,7 @@ function play.once(fn, how)
     return finish(how, outcome, pcall(fn))
   end
   local results = table.pack(pcall(core.run, main, how.run))
-  faults.finish() -- the loop may have ended before the test did
+  if how.fail then faults.finish() end -- the loop may have ended before the test did
   if how.seed then math.randomseed() end
   outcome.ok, outcome.results = results[1], table.pack(unpack(results, 2, results.n))
   outcome.by_itself = results[1] or rawequal(results[2], outcome.err)
