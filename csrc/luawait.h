@@ -127,8 +127,8 @@ LUAWAIT_API int luawait_pending(lua_State *L);
 
 /* ---- turning the loop ---- */
 
-/* A program with a uv_loop_t of its own calls uv_run and needs none of these.
- * Where they turn a loop of the program's, its handles have their callbacks too. */
+/* A program with a uv_loop_t of its own calls uv_run and needs none of these. Where they, and luawait_call, turn a loop
+ * of the program's, its handles have their callbacks too: not to be called from those. */
 
 /* Turns the loop until no task is left. ERROR: DeadlockError, KeyboardInterrupt, or no memory. CLOSED, BUSY, INVALID:
  * it is not luawait_open that opened it. */
@@ -236,15 +236,16 @@ typedef struct luawait_Limits {
 
 /* Sets limits for what the loop runs in this state. A step that exceeds one is stopped: its task or callback ends with
  * an error that no pcall, xpcall, coroutine or <close> variable of the script can keep from ending it; the other tasks
- * go on. Instructions are counted roughly (to about a thousand, and each call as one more); code that the program
- * itself calls with lua_pcall is not counted. Memory is counted by standing in for the state's allocator
- * (lua_setallocf), until luawait_close; a request that exceeds the limit fails, as if there were no memory, for whoever
- * makes it.
+ * go on. Instructions are counted roughly: to about a thousand, each call as one more, and each switch between
+ * coroutines as a hundred; code that the program itself calls with lua_pcall is not counted. Memory is counted by
+ * standing in for the state's allocator (lua_setallocf), until luawait_close; a request that exceeds the limit fails,
+ * as if there were no memory, for whoever makes it. What luawait.net and its kin hold outside of Lua is not counted.
  *
  * To be set before scripts are loaded: it sets the hook of the state, which coroutines made from then on inherit, and
- * replaces the global setmetatable by one that refuses __gc, since Lua calls finalizers without hooks. Scripts
- * that are not trusted must not get the debug library, and cannot be kept from long calls of C functions (string.find,
- * string.rep up to the memory limit). INVALID: limits is NULL, its size unknown, or the module was not opened. CLOSED:
+ * replaces the globals setmetatable, by one that refuses __gc, and xpcall, coroutine.create and coroutine.wrap, by ones
+ * that run nothing of the script's where Lua would call it without hooks. Scripts that are not trusted must not get the
+ * debug library, nor `load`, and cannot be kept from long calls of C functions (string.find with a bad pattern,
+ * table.move over a huge range). INVALID: limits is NULL, its size unknown, or the module was not opened. CLOSED:
  * limits go with the loop. ERROR: no memory. */
 LUAWAIT_API int luawait_limit(lua_State *L, const luawait_Limits *limits);
 

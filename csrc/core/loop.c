@@ -345,7 +345,10 @@ void lw_debug_end_step(lw_Loop *loop) {
   lw_push_anchored(L, loop, loop->stepping->slot);
   lua_pushvalue(L, -1);
   lua_setfield(L, report, lw_test(L, -1, loop->metatables[LW_REF_TASK]) != NULL ? "task" : "handle");
-  luaL_tolstring(L, -1, NULL);
+  if (loop->stepping->slot != 0)
+    luaL_tolstring(L, -1, NULL);
+  else
+    lua_pushliteral(L, "a call from another thread");
   lua_pushfstring(L, "%s took %f s (%f s of CPU time) without waiting", lua_tostring(L, -1), wall, cpu);
   lua_setfield(L, report, "message");
   lua_settop(L, report);
@@ -441,7 +444,7 @@ void lw_loop_close(lw_Loop *loop) {
   loop->open = 0;
   if (loop->leave != NULL) loop->leave(loop);
   close_handles(loop);
-  while (loop->foreign && loop->in_uv > 0) uv_run(loop->uv, UV_RUN_ONCE);
+  while (loop->foreign && loop->in_uv > 0 && uv_run(loop->uv, UV_RUN_ONCE) != 0) continue;
   if (!loop->foreign) close_uv_loop(loop);
   loop->uv = NULL;
   if (loop->move_luv != NULL) loop->move_luv(loop);

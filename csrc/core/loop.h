@@ -113,7 +113,7 @@ struct lw_Loop {
   uv_timer_t shutdown;  /* runs while the tasks are being ended: how long that may take */
   int open;             /* are the handles above initialised? */
   int foreign;          /* `uv` is the program's: only what is ours in it may be closed */
-  uint32_t in_uv;       /* handles and requests of ours that libuv knows */
+  uint32_t in_uv;       /* handles of ours that libuv knows, and requests that belong to none: closing waits for them */
   lw_List handles;      /* of the io, open: by what they are linked in, only close_handle knows */
   void *owner;          /* the Runner that opened it, or the lw_Embed */
   uint64_t armed;       /* millisecond for which `timer` is set; 0: it is not */

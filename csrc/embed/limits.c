@@ -133,6 +133,8 @@ int luawait_limit(lua_State *L, const luawait_Limits *limits) {
   if (limits == NULL || limits->size != sizeof *limits) return LUAWAIT_INVALID;
   status = lw_protect(L, set_limits, &s, 0, 0);
   if (status != LUAWAIT_OK) return status;
+  if (s.embed->loop->refs[LW_REF_DEFAULT_HANDLER] == LUA_REFNIL && (status = luawait_on_report(L, NULL, NULL)) != 0)
+    return status;
   s.embed->meter.instructions = limits->instructions;
   s.embed->meter.memory = limits->memory;
   if (limits->memory > 0) meter_memory(L, s.embed);
@@ -154,10 +156,16 @@ int lw_is_stop(lua_State *L, const lw_Embed *embed, int index) {
   return found;
 }
 
+static void unhook(lua_State *L) {
+  if (L != NULL && lua_gethook(L) == hook) lua_sethook(L, NULL, 0, 0);
+}
+
 void lw_end_limits(lw_Embed *embed) {
   lw_Meter *meter = &embed->meter;
   if (meter->alloc != NULL) lua_setallocf(embed->main, meter->alloc, meter->alloc_ud);
   meter->alloc = NULL;
+  unhook(embed->main);
+  unhook(embed->L);
   meter->instructions = 0;
   meter->memory = 0;
 }

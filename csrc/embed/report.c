@@ -48,11 +48,18 @@ static int report(lua_State *L) {
   return 0;
 }
 
+/* The default handler where there are limits: Lua's own would call __tostring of scripts. */
+static void write_report(lua_State *L, const char *text, void *ud) {
+  (void)L, (void)ud;
+  lua_writestringerror("luawait: %s\n", text);
+}
+
 static int set_reporter(lua_State *L) {
-  const Reporter *given = lua_touserdata(L, 1);
+  Reporter given = *(const Reporter *)lua_touserdata(L, 1);
   lw_Loop *loop = lw_loop_of(L);
-  if (given->fn != NULL) {
-    *(Reporter *)lua_newuserdatauv(L, sizeof *given, 0) = *given;
+  if (given.fn == NULL && loop->embed->meter.guarded) given.fn = write_report;
+  if (given.fn != NULL) {
+    *(Reporter *)lua_newuserdatauv(L, sizeof given, 0) = given;
     lua_pushcclosure(L, report, 1);
   } else {
     lua_pushnil(L);

@@ -18,8 +18,8 @@ typedef struct Done {
   int task; /* a reference */
 } Done;
 
+/* It is in the list no more. */
 static void forget(lua_State *L, Done *done) {
-  lw_list_remove(&done->embed->dones, &done->link);
   luaL_unref(L, LUA_REGISTRYINDEX, done->task);
   free(done);
 }
@@ -58,6 +58,7 @@ static void tell(lua_State *L, Done *done, int task) {
     status = end_status(L, embed, state, task);
   else
     lua_pushnil(L); /* no memory for it: that is its error, without a traceback */
+  lw_list_remove(&embed->dones, &done->link);
   forget(L, done);
   fn(L, status, lua_gettop(L) - task + 1, ud);
 }
@@ -98,9 +99,10 @@ static void tell_closed(lw_Embed *embed, Done *done) {
 
 void lw_tell_ends(lw_Embed *embed, lua_State *L) {
   Done *done;
+  lw_Link *link;
   while (L != NULL && (done = find_ended(L, embed)) != NULL)
     if (lw_protect(L, tell_late, done, 0, 0) != LUAWAIT_OK) lw_report_error(L, embed->loop, "error in a callback");
-  while (L == NULL && embed->dones.first != NULL) tell_closed(embed, LW_CONTAINER(embed->dones.first, Done, link));
+  while (L == NULL && (link = lw_list_pop(&embed->dones)) != NULL) tell_closed(embed, LW_CONTAINER(link, Done, link));
 }
 
 /* ---- starting ---- */

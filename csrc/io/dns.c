@@ -41,8 +41,11 @@ static void lookup_free(Lookup *lookup) {
 }
 
 static void lookup_done(Lookup *lookup, int status) {
-  lw_request_done(lookup->loop, &lookup->request, status);
-  if (lookup->dropped) lookup_free(lookup);
+  lookup->loop->in_uv--;
+  if (lookup->dropped)
+    lookup_free(lookup);
+  else
+    lw_request_done(lookup->loop, &lookup->request, status);
 }
 
 static void on_addresses(uv_getaddrinfo_t *req, int status, struct addrinfo *list) {
@@ -61,7 +64,6 @@ static int lookup_gc(lua_State *L) {
   *box = NULL;
   lookup_abandon(&lookup->request);
   lookup->dropped = 1;
-  lookup->request.task = NULL;
   if (lookup->request.done) lookup_free(lookup);
   return 0;
 }
@@ -84,6 +86,7 @@ static Lookup *new_lookup(lua_State *L, lw_Loop *loop, const lw_RequestClass *cl
 
 static int lookup_wait(lua_State *L, lw_Task *task, Lookup *lookup) {
   lookup->request.done = 0;
+  lookup->loop->in_uv++;
   return lw_request_wait(L, task, &lookup->request);
 }
 

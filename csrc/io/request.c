@@ -1,18 +1,13 @@
 #include "io/request.h"
 
 int lw_request_wait(lua_State *L, lw_Task *task, lw_Request *request) {
-  lw_Loop *loop = lw_loop(L);
   request->task = task;
-  request->counted = !request->done;
-  if (request->counted) loop->in_uv++;
-  return lw_park(L, loop, task, LW_WAIT_REQUEST, request);
+  return lw_park(L, lw_loop(L), task, LW_WAIT_REQUEST, request);
 }
 
 void lw_request_done(lw_Loop *loop, lw_Request *request, int status) {
   request->status = status;
   request->done = 1;
-  if (request->counted) loop->in_uv--;
-  request->counted = 0;
   if (request->task != NULL) lw_wake(loop, request->task);
 }
 

@@ -19,13 +19,12 @@ struct lw_Request {
   lw_Task *task; /* that waits; NULL: nobody */
   int status;    /* what the callback was told */
   int done;      /* the callback came */
-  int counted;   /* among what libuv knows, until then */
 };
 
 /* Waits for a request that was started. Call as `return lw_request_wait(...)`. */
 int lw_request_wait(lua_State *L, lw_Task *task, lw_Request *request);
 
-/* For the callback, always: it is done; the task, if one waits still, goes on. */
+/* For the callback: it is done, the task goes on. */
 void lw_request_done(lw_Loop *loop, lw_Request *request, int status);
 
 void lw_open_request(lw_Loop *loop);

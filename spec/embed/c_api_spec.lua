@@ -1,7 +1,10 @@
 -- The functions of luawait.h, each by the cases of the programs spec/support/embed_*.c, which use that header alone.
 local embed = require "spec.support.embed"
 
-for _, program in ipairs({ "tasks", "futures", "limits", "memory" }) do
+local programs = { "tasks", "futures", "limits", "memory" }
+if not os.execute("uname | grep -q Darwin") then programs[#programs + 1] = "faults" end
+
+for _, program in ipairs(programs) do
   describe("the C API, " .. program .. ":", function()
     local name = "embed_" .. program
     local source = assert(io.open("spec/support/" .. name .. ".c")):read("a")

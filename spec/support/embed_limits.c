@@ -160,6 +160,23 @@ static void finalizers(void) {
   end_state(L);
 }
 
+/* Failures that nobody asks for are reported while Lua collects garbage, when nothing of a script's could be stopped.
+ */
+static void reports(void) {
+  lua_State *L = new_limited(100000, 0);
+  int round;
+  for (round = 0; round < 2; round++) {
+    do_lua(L,
+           "local forever = setmetatable({}, {__tostring = function() while true do end end, __name = 'forever'}) "
+           "async.create_task(function() error(forever) end) "
+           "async.call_soon(function() error(forever) end)");
+    CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
+    lua_gc(L, LUA_GCCOLLECT);
+    CHECK_INT(luawait_on_report(L, NULL, NULL), LUAWAIT_OK);
+  }
+  end_state(L);
+}
+
 static void memory(void) {
   static const char *const scripts[] = {
       "local t = {} while true do t[#t + 1] = {1, 2, 3} end",
@@ -211,9 +228,14 @@ static void misuse(void) {
   end_state(L);
 }
 
-static const Case cases[] = {
-    {"instructions", instructions},           {"callbacks", callbacks},   {"within_limits", within_limits},
-    {"endless_cleanup", endless_cleanup},     {"finalizers", finalizers}, {"memory", memory},
-    {"memory_comes_back", memory_comes_back}, {"misuse", misuse}};
+static const Case cases[] = {{"instructions", instructions},
+                             {"callbacks", callbacks},
+                             {"within_limits", within_limits},
+                             {"endless_cleanup", endless_cleanup},
+                             {"finalizers", finalizers},
+                             {"memory", memory},
+                             {"reports", reports},
+                             {"memory_comes_back", memory_comes_back},
+                             {"misuse", misuse}};
 
 CASES_MAIN(cases)

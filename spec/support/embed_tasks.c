@@ -315,23 +315,25 @@ static void under_async_run(void) {
 
 static void stepping(void) {
   lua_State *L = new_open_state();
-  End end = {0};
+  End ends[2] = {{0}};
   uint64_t begin;
   CHECK_INT(luawait_timeout(L), -1);
-  spawn(L, "count = 1 async.sleep(0.2) count = 2", &end);
+  spawn(L, "long = 1 async.sleep(100) long = 2", &ends[0]);
   CHECK_INT(luawait_timeout(L), 0);
   CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
-  CHECK_INT(global_int(L, "count"), 1);
-  CHECK(luawait_timeout(L) > 0 && luawait_timeout(L) <= 200);
+  CHECK_INT(global_int(L, "long"), 1);
+  CHECK(luawait_timeout(L) > 0 && luawait_timeout(L) <= 100001);
   begin = uv_hrtime();
   CHECK_INT(luawait_step(L, 0.02, 0), LUAWAIT_OK);
   CHECK(uv_hrtime() - begin >= 19000000);
-  CHECK_INT(global_int(L, "count"), 1);
-  CHECK_INT(luawait_step(L, -1, 0), LUAWAIT_OK);
-  CHECK_INT(global_int(L, "count"), 2);
-  CHECK_INT(luawait_pending(L), 0);
+  CHECK_INT(global_int(L, "long"), 1);
+  spawn(L, "async.sleep(0.02) short = 1", &ends[1]);
+  while (ends[1].calls == 0) CHECK_INT(luawait_step(L, -1, 0), LUAWAIT_OK);
+  CHECK_INT(global_int(L, "short"), 1);
+  CHECK_INT(luawait_pending(L), 1);
   end_state(L);
-  CHECK_END(end, LUAWAIT_OK, 0, "");
+  CHECK_END(ends[0], LUAWAIT_CANCELLED, 2, "CancelledError");
+  CHECK_END(ends[1], LUAWAIT_OK, 0, "");
 }
 
 /* A deadline that was set outside of a turn counts. */
@@ -519,21 +521,63 @@ static void host_loop_interrupt(void) {
   CHECK_INT(uv_loop_close(&loop), 0);
 }
 
-/* A look-up that was cancelled, but cannot be stopped, is waited for. */
-static void host_loop_request(void) {
-  uv_loop_t loop;
-  luawait_Options options = LUAWAIT_OPTIONS_INIT;
+/* Requests that were cancelled, but cannot be stopped, are waited for, with or without the objects that stood for them;
+ * the program's timer goes on. */
+static void host_loop_requests(void) {
+  static const char *const sources[] = {
+      "local net = require 'luawait.net' "
+      "for _ = 1, 8 do async.create_task(function() net.resolve('localhost', 80) end) end",
+      "local there, fs = pcall(require, 'luawait.fs') if not there then return end "
+      "for _ = 1, 8 do async.create_task(function() fs.read_file('/dev/null') end) end"};
+  int i, round;
+  for (i = 0; i < 2; i++)
+    for (round = 0; round < 2; round++) {
+      uv_loop_t loop;
+      uv_timer_t timer;
+      luawait_Options options = LUAWAIT_OPTIONS_INIT;
+      lua_State *L = new_state();
+      uv_loop_init(&loop);
+      uv_timer_init(&loop, &timer);
+      uv_timer_start(&timer, on_own_timer, 3600000, 0);
+      options.loop = &loop;
+      CHECK_INT(luawait_open(L, &options), LUAWAIT_OK);
+      do_lua(L, sources[i]);
+      CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
+      if (round == 1) {
+        CHECK_INT(luawait_cancel_all(L), LUAWAIT_OK);
+        CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
+        lua_gc(L, LUA_GCCOLLECT);
+      }
+      end_state(L);
+      CHECK(uv_is_active((uv_handle_t *)&timer));
+      uv_close((uv_handle_t *)&timer, NULL);
+      uv_run(&loop, UV_RUN_DEFAULT);
+      CHECK_INT(uv_loop_close(&loop), 0);
+    }
+}
+
+static int spin(lua_State *L, void *ud) {
+  uint64_t stop = uv_hrtime() + 20000000;
+  (void)L, (void)ud;
+  while (uv_hrtime() < stop) continue;
+  return 0;
+}
+
+static void debug_mode(void) {
   lua_State *L = new_state();
-  uv_loop_init(&loop);
-  options.loop = &loop;
+  luawait_Options options = LUAWAIT_OPTIONS_INIT;
+  luawait_Port *port;
+  char log[2000] = "";
+  options.debug = 1;
+  options.slow_callback = 0.005;
   CHECK_INT(luawait_open(L, &options), LUAWAIT_OK);
-  do_lua(L,
-         "local net = require 'luawait.net' "
-         "for _ = 1, 8 do async.create_task(function() net.resolve('localhost', 80) end) end");
-  CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
+  CHECK_INT(luawait_on_report(L, note_report, log), LUAWAIT_OK);
+  CHECK_INT(luawait_port(L, &port), LUAWAIT_OK);
+  CHECK_INT(luawait_post(port, spin, NULL, NULL), LUAWAIT_OK);
+  CHECK_INT(luawait_step(L, 1, 0), LUAWAIT_OK);
+  CHECK(strstr(log, "a call from another thread took") != NULL);
+  luawait_port_unref(port);
   end_state(L);
-  CHECK(!uv_loop_alive(&loop));
-  CHECK_INT(uv_loop_close(&loop), 0);
 }
 
 static void statuses(void) {
@@ -571,7 +615,8 @@ static const Case cases[] = {{"open_and_close", open_and_close},
                              {"shutdown_forces", shutdown_forces},
                              {"host_loop", host_loop},
                              {"host_loop_interrupt", host_loop_interrupt},
-                             {"host_loop_request", host_loop_request},
+                             {"host_loop_requests", host_loop_requests},
+                             {"debug_mode", debug_mode},
                              {"statuses", statuses}};
 
 CASES_MAIN(cases)
