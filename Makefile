@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` and `make test`. Both install what is missing, build, and run.
 # Everything here only calls the scripts; CONTRIBUTING.md tells how to run parts of it.
 
-.PHONY: all build setup demo test bench lint format tidy asan tsan valgrind fuzz stress coverage clean
+.PHONY: all build install setup demo test bench lint format tidy asan tsan valgrind fuzz stress coverage clean
 
 all: build
 
@@ -10,6 +10,10 @@ setup:
 
 build:
 	@scripts/build.sh
+
+# make install PREFIX=/usr/local DESTDIR=/tmp/package
+install: build
+	@DESTDIR="$(DESTDIR)" cmake --install "$(or $(LUAWAIT_BUILD),build)" --prefix "$(or $(PREFIX),/usr/local)"
 
 demo:
 	@scripts/setup.sh demo

@@ -17,6 +17,8 @@
 #include "core/timers.h"
 #include "embed/embed.h"
 #include "io/fs.h"
+#include "io/input.h"
+#include "io/luv.h"
 #include "io/process.h"
 #include "io/signal.h"
 #include "io/tcp.h"
@@ -64,6 +66,13 @@ int luaopen_luawait_core(lua_State *L) {
   lua_setfield(L, -2, "process");
   lw_open_tty(L, loop_index);
   lua_setfield(L, -2, "tty");
+  lw_open_input(L, loop_index);
+  lua_setfield(L, -2, "input");
+  lw_open_luv(L, loop_index);
+  lua_pushliteral(L, LUAWAIT_VERSION);
+  lua_setfield(L, -2, "_VERSION");
+  lua_pushstring(L, uv_version_string());
+  lua_setfield(L, -2, "libuv");
   lw_open_testing(L, loop_index, loop);
   lua_pushvalue(L, CALL_FAULTS);
   lua_setfield(L, -2, "call_faults");

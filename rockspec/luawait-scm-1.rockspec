@@ -16,14 +16,18 @@ dependencies = {
   "lua >= 5.4, < 5.5",
 }
 external_dependencies = {
-  LIBUV = { header = "uv.h" },
+  -- Nothing is looked for here: cmake/FindLibuv.cmake says what is to be installed where it is missing, and finds it
+  -- below LIBUV_DIR.
+  LIBUV = {},
 }
 build = {
-  type = "cmake",
+  type = "cmake", -- installs the command as well
   variables = {
     CMAKE_INSTALL_PREFIX = "$(PREFIX)",
     LUA_INCDIR = "$(LUA_INCDIR)",
     LUAWAIT_LPATH = "$(LUADIR)",
     LUAWAIT_CPATH = "$(LIBDIR)",
+    LUAWAIT_STATIC = "OFF",
+    LIBUV_LIBDIR = "$(LIBUV_LIBDIR)",
   },
 }

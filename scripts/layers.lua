@@ -18,6 +18,7 @@ local below = {
 local c_floors = {
   ["luawait.h"] = "public",
   ["luawait.c"] = "top",
+  ["libedit.c"] = "base",
   ["preload.c"] = "top",
 }
 
@@ -34,6 +35,8 @@ local lua_floors = {
   primitives = "sync",
   as_completed = "sync",
   std = "core",
+  command = "top",
+  luv = "io",
   testing = "core",
   net = "io",
   fs = "io",

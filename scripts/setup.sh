@@ -14,12 +14,14 @@ unset LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 
 group=${1:-test}
 demo="compiler cmake pkg-config lua lua-headers libuv"
-test="busted luacheck luarocks nginx python3 curl socat ps tar c++"
+test="busted luacheck luarocks zip unzip nginx python3 curl socat ps tar c++"
+# What a part of it needs, which is left out without it: that it cannot be had here is no failure.
+extra="libedit luv"
 case $group in
   demo) wanted=$demo ;;
-  test) wanted="$demo $test" ;;
-  ci) wanted="$demo $test clang clang-tidy libfuzzer valgrind libasan libtsan" ;;
-  coverage) wanted="$demo $test gcovr" ;;
+  test) wanted="$demo $test $extra" ;;
+  ci) wanted="$demo $test $extra clang clang-tidy libfuzzer valgrind libasan libtsan" ;;
+  coverage) wanted="$demo $test $extra gcovr" ;;
   bench) wanted="$demo python3" ;;
   *) echo "usage: scripts/setup.sh [demo|test|ci|coverage|bench]" >&2; exit 2 ;;
 esac
@@ -67,6 +69,8 @@ has() {
     lua-headers) has_command pkg-config && has_lua_headers ;;
     libuv) has_command pkg-config && pkg-config --atleast-version=1.44 libuv ;;
     busted) has_busted ;;
+    luv) find_lua >/dev/null && "$(find_lua)" -e 'require "luv"' 2>/dev/null ;;
+    libedit) [ "$(uname -s)" = Darwin ] || { has_command pkg-config && pkg-config --exists libedit; } ;;
     libasan | libtsan) has_runtime "$1" ;;
     libfuzzer) has_libfuzzer ;;
     *) has_command "$1" ;;
@@ -98,6 +102,8 @@ apt_packages() {
     lua) echo lua5.4 ;;
     lua-headers) echo liblua5.4-dev ;;
     libuv) echo libuv1-dev ;;
+    libedit) echo libedit-dev ;;
+    luv) echo lua-luv ;;
     busted) echo lua-busted ;;
     luacheck) echo lua-check ;;
     ps) echo procps ;;
@@ -114,6 +120,8 @@ dnf_packages() {
     pkg-config) echo pkgconf-pkg-config ;;
     lua-headers) echo lua-devel ;;
     libuv) echo libuv-devel ;;
+    libedit) echo libedit-devel ;;
+    luv) ;;
     busted) echo luarocks ;;
     libasan) echo libasan libubsan ;;
     libtsan) echo libtsan ;;
@@ -132,6 +140,8 @@ apk_packages() {
     lua) echo lua5.4 ;;
     lua-headers) echo lua5.4-dev ;;
     libuv) echo libuv-dev ;;
+    libedit) echo libedit-dev ;;
+    luv) ;;
     busted | luacheck | luarocks) echo luarocks5.4 luarocks ;;
     libasan | libtsan) ;;
     ps) echo procps ;;
@@ -149,7 +159,7 @@ brew_packages() {
     busted) echo luarocks ;;
     clang | clang-tidy | libfuzzer) echo llvm ;;
     python3) echo python ;;
-    libasan | libtsan | valgrind) ;;
+    libasan | libtsan | valgrind | luv) ;;
     *) echo "$1" ;;
   esac
 }
@@ -243,6 +253,12 @@ for rock in busted luacheck; do
 done
 
 things=$(missing)
+for thing in $extra; do
+  case " $things" in
+    *" $thing "*) echo "setup: without $thing: what needs it is left out" ;;
+  esac
+  things=$(echo "$things" | sed "s/\(^\| \)$thing /\1/")
+done
 if [ -n "$things" ]; then
   echo "setup: still missing: $things(luawait needs Lua 5.4 and libuv 1.44 or later)" >&2
   exit 1

@@ -19,6 +19,7 @@
 
 ---@class luawait
 ---@overload fun(fn: fun(...): ...): fun(...): luawait.Coroutine
+---@field _VERSION string three numbers with dots between them
 ---@field errors luawait.errors the error classes, and what goes with them
 ---@field ALL_COMPLETED "ALL_COMPLETED" for `wait`: until all are done
 ---@field FIRST_COMPLETED "FIRST_COMPLETED" for `wait`: until one is done

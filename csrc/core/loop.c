@@ -436,6 +436,7 @@ void lw_loop_open(lua_State *L, lw_Loop *loop, uv_loop_t *uv) {
   loop->interrupts = 0;
   loop->stop = 0;
   loop->open = 1;
+  if (loop->move_luv != NULL) loop->move_luv(loop);
   if (loop->ready.first != NULL) uv_idle_start(&loop->idle, on_idle); /* a callback of a future, from before */
 }
 
@@ -459,6 +460,7 @@ void lw_loop_close(lw_Loop *loop) {
   while (loop->foreign && loop->in_uv > 0 && uv_run(loop->uv, UV_RUN_ONCE) != 0) continue;
   if (!loop->foreign) close_uv_loop(loop);
   loop->uv = NULL;
+  if (loop->move_luv != NULL) loop->move_luv(loop);
   loop->in_uv = 0;
   lw_heap_free(&loop->timers);
   end_testing(loop);

@@ -102,6 +102,7 @@ struct lw_WaitClass;
 struct lw_Monitor;
 struct lw_Testing;
 struct lw_Faults;
+struct lw_Luv;
 
 struct lw_Loop {
   uv_loop_t *uv; /* apart, since it must outlive the loop's userdata when the state is closed from inside a run */
@@ -175,6 +176,8 @@ struct lw_Loop {
   void (*close_handle)(lw_Link *link); /* io/handle's: closes one of `handles`, which takes it out of the list */
   struct lw_Embed *embed;              /* the C API's */
   void (*leave)(lw_Loop *loop);        /* its: the loop is about to be closed */
+  struct lw_Luv *luv;                  /* io/luv's; NULL: luv is not in use */
+  void (*move_luv)(lw_Loop *loop);     /* its, if there is one: `uv` was opened, or closed (NULL) */
   void (*halted)(lw_Loop *loop);       /* its: `stop` was set, while the program itself turns its uv_loop */
   void (*stop_monitor)(lw_Loop *loop); /* core/monitor's */
   void (*free_monitor)(lw_Loop *loop);

@@ -5,7 +5,7 @@ local scopes = require "luawait.scopes"
 local await = require "luawait.await"
 require "luawait.primitives"
 
-local async = setmetatable({}, {
+local async = setmetatable({_VERSION = core._VERSION}, {
   --- async(fn): an async function; calling it returns a Coroutine, see core/coroutine.c.
   __call = function(_, fn) return core.async(fn) end,
 })

@@ -19,10 +19,10 @@ for name in ([[
   uv_freeaddrinfo uv_fs_req_cleanup uv_gettimeofday uv_guess_handle uv_handle_type_name uv_hrtime uv_idle_init
   uv_idle_start uv_idle_stop uv_ip4_addr uv_ip6_addr uv_ip_name uv_is_closing uv_is_readable uv_is_writable
   uv_loop_alive uv_mutex_destroy uv_mutex_lock uv_mutex_unlock uv_now uv_os_getpid uv_os_tmpdir uv_pipe_init
-  uv_prepare_init uv_prepare_start uv_read_stop uv_ref uv_run uv_signal_init uv_signal_stop uv_sleep uv_stop
-  uv_stream_get_write_queue_size uv_strerror_r uv_tcp_init uv_thread_join uv_timer_init uv_timer_start uv_timer_stop
-  uv_translate_sys_error uv_udp_get_send_queue_count uv_udp_recv_stop uv_udp_using_recvmmsg uv_unref uv_update_time
-  uv_walk]])
+  uv_poll_stop uv_prepare_init uv_prepare_start uv_read_stop uv_ref uv_run uv_signal_init uv_signal_stop uv_sleep
+  uv_stop uv_stream_get_write_queue_size uv_strerror_r uv_tcp_init uv_thread_join uv_timer_init uv_timer_start
+  uv_timer_stop uv_translate_sys_error uv_udp_get_send_queue_count uv_udp_recv_stop uv_udp_using_recvmmsg uv_unref
+  uv_update_time uv_version_string uv_walk]])
   :gmatch("%S+") do
   cannot_fail[name] = true
 end

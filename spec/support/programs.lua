@@ -83,6 +83,15 @@ sources["callbacks"] = [[
     assert(async.from_callback(async.call_later, 0.0001) == nil)
   end)]]
 
+sources["input"] = [[
+  local input = require("luawait.core").input
+  local pipe <close> = io.popen("echo x")
+  run(function()
+    input.ready(0)
+    for fd = 3, 6 do async.pcall(async.timeout, 0.01, input.ready, fd) end
+    assert(input.is_terminal(0) == false and input.read(0) == nil)
+  end)]]
+
 sources["combinators"] = [[
   run(function()
     local one = async(function() return async.sleep(0, 1) end)

@@ -1,0 +1,15 @@
+# The module luawait.libedit, where libedit is: line editing at the command's prompt.
+pkg_check_modules(LIBEDIT QUIET IMPORTED_TARGET libedit)
+if(LIBEDIT_FOUND)
+  set(LUAWAIT_LIBEDIT PkgConfig::LIBEDIT)
+elseif(APPLE) # is part of the system
+  set(LUAWAIT_LIBEDIT edit)
+endif()
+message(STATUS "libedit: ${LUAWAIT_LIBEDIT}")
+if(LUAWAIT_LIBEDIT)
+  add_library(libedit MODULE csrc/libedit.c)
+  luawait_module(libedit)
+  target_link_libraries(libedit PRIVATE ${LUAWAIT_LIBEDIT})
+  set_target_properties(libedit PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/luawait")
+  install(TARGETS libedit LIBRARY DESTINATION "${LUAWAIT_CPATH}/luawait")
+endif()
