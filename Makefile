@@ -20,7 +20,8 @@ demo:
 	@scripts/build.sh
 	@scripts/lua.sh examples/fetch_all.lua
 
-test: setup build
+test: setup
+	@scripts/build.sh "$${LUAWAIT_BUILD:-build}" -DLUAWAIT_TESTS=ON
 	@scripts/test.sh
 
 # make bench PEERS=1: beside other schedulers, where they are installed

@@ -15,7 +15,7 @@ if(NOT APPLE)
   list(REMOVE_DUPLICATES options)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${LUAWAIT_FAULTS})
 
-  add_library(faults MODULE EXCLUDE_FROM_ALL ${LUAWAIT_SOURCES})
+  add_library(faults MODULE ${LUAWAIT_SOURCES})
   luawait_module(faults)
   target_compile_definitions(faults PRIVATE LUAWAIT_FAULTS)
   target_link_options(faults PRIVATE ${options})
@@ -23,4 +23,7 @@ if(NOT APPLE)
     OUTPUT_NAME core
     LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/faults/luawait"
     INTERPROCEDURAL_OPTIMIZATION OFF)
+  if(NOT LUAWAIT_TESTS)
+    set_target_properties(faults PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
 endif()

@@ -15,7 +15,7 @@ sanitized() {
   # The instrumented code draws warnings of its own.
   LUAWAIT_WERROR=OFF
   export CC LUAWAIT_BUILD LUAWAIT_WERROR
-  "$root/scripts/build.sh" "$LUAWAIT_BUILD" "-DLUAWAIT_SANITIZE=$sanitizers" -DCMAKE_BUILD_TYPE=Debug \
+  "$root/scripts/build.sh" "$LUAWAIT_BUILD" "-DLUAWAIT_SANITIZE=$sanitizers" -DLUAWAIT_TESTS=ON -DCMAKE_BUILD_TYPE=Debug \
     "-DCMAKE_C_FLAGS_DEBUG=-O1 -g"
 
   forget=$root/$LUAWAIT_BUILD/libforget_preload.so

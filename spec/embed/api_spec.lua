@@ -7,7 +7,7 @@ describe("a C module that is not linked with luawait", function()
   local module
 
   setup(function()
-    package.cpath = embed.build() .. "/?.so;" .. package.cpath
+    package.cpath = embed.directory() .. "/?.so;" .. package.cpath
     module = require "api_module"
   end)
 
@@ -52,7 +52,7 @@ end)
 describe("luawait.h in C++", function()
   local function compile(source)
     local file = os.tmpname()
-    local include = helpers.read_file(embed.build() .. "/lua_include")
+    local include = helpers.read_file(embed.directory() .. "/lua_include")
     helpers.write_file(file, source)
     local command = "c++ -std=c++11 -Wall -Wextra -pedantic -Werror -fsyntax-only -x c++ -Icsrc -isystem '%s' '%s' 2>&1"
     local pipe = assert(io.popen(command:format(include, file)))

@@ -67,7 +67,7 @@ end)
 describe("a call that fails:", function()
   local built, hit = nil, {}
 
-  setup(function() built = faults.build() end)
+  setup(function() built = faults.available() end)
   teardown(programs.clean)
 
   for _, name in ipairs(programs.names()) do

@@ -45,14 +45,14 @@ local function shell(command, source)
   return helpers.read_file(said), printed
 end
 
---- Runs a program on a terminal, with the steps of support/pty.py. Returns what it said, and what pty.py printed.
+--- Runs a program on a terminal, with the steps of support/on_terminal.py. Returns what it said, and what it printed.
 local function terminal(source, ...)
   local path, said = script(source), os.tmpname()
   local _ <close> = helpers.defer(function()
     os.remove(path)
     os.remove(said)
   end)
-  local words = { "python3 spec/support/pty.py" }
+  local words = { "python3 spec/support/on_terminal.py" }
   for _, step in ipairs({ ... }) do words[#words + 1] = quote(step) end
   local cpath = source:find("call_faults", 1, true) and faults.path or package.cpath
   words[#words + 1] = ("-- env LUA_CPATH=%s %s %s %s"):format(quote(cpath), quote(lua), path, said)
@@ -313,7 +313,7 @@ end)
 
 describe("A terminal that cannot be had", function()
   it("is an OSError, and leaves nothing behind", function()
-    if not faults.build() then return pending("no linker with --wrap") end
+    if not faults.available() then return pending("no linker with --wrap") end
     local said = terminal([[
       local plans = require("luawait.core").call_faults
       tty.stdout() -- libuv keeps a descriptor in reserve from its first stream on

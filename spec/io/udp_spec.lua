@@ -372,7 +372,7 @@ end)
 describe("DatagramSocket.send while the system takes no more", function()
   local faults = require "spec.support.faults"
   local built
-  setup(function() built = faults.build() end)
+  setup(function() built = faults.available() end)
 
   --- Runs a program in which nothing is sent at once, with `one` connected to `other`. Returns what it prints.
   local function busy(source)

@@ -11,18 +11,11 @@ local helpers = require "spec.support.helpers"
 
 local faults = {}
 
---- Builds that module, once. Returns false where that is not possible (macOS).
-function faults.build()
+--- Is there such a build? Not where that is not possible (macOS).
+function faults.available()
   if faults.path then return true end
   if os.execute("uname | grep -q Darwin") then return false end
-  local build = os.getenv("LUAWAIT_BUILD") or "build"
-  local log = os.tmpname()
-  local command = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL cmake --build '%s' --target faults --parallel 2 >%s 2>&1"
-  local ok = os.execute(command:format(build, log))
-  local text = helpers.read_file(log)
-  os.remove(log)
-  assert(ok, text)
-  faults.path = build .. "/faults/?.so;" .. package.cpath
+  faults.path = helpers.built("faults") .. "/?.so;" .. package.cpath
   return true
 end
 

@@ -148,6 +148,14 @@ local function environment(variables)
   return table.concat(words, " ")
 end
 
+--- The path of a part of the build that only the tests use: "embed", "faults".
+function helpers.built(name)
+  local path = (os.getenv("LUAWAIT_BUILD") or "build") .. "/" .. name
+  local _, _, code = os.rename(path, path)
+  assert(code ~= 2, path .. " is missing: scripts/build.sh build -DLUAWAIT_TESTS=ON builds it")
+  return path
+end
+
 --- The words before a command that shall take so long at most: `timeout` ends it, and its exit status is 124 or 137.
 function helpers.guard(seconds)
   for _, name in ipairs({ "timeout", "gtimeout" }) do

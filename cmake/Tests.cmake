@@ -1,6 +1,6 @@
-# With LUAWAIT_EXAMPLES: the programs of examples/embed, and what the specs of the C API run, in BUILD/embed.
-option(LUAWAIT_EXAMPLES "Build the programs of examples/embed" OFF)
-if(LUAWAIT_EXAMPLES)
+# With LUAWAIT_TESTS: what the tests run besides the module. The target `faults`; the programs of examples/embed, and
+# those that the specs of the C API run, in BUILD/embed. All before the first test runs, since they run side by side.
+if(LUAWAIT_TESTS)
   pkg_search_module(LUA54_LIB REQUIRED IMPORTED_TARGET lua5.4 lua-5.4 lua54 lua>=5.4)
   file(GLOB programs CONFIGURE_DEPENDS
     "${CMAKE_CURRENT_SOURCE_DIR}/examples/embed/*.c" "${CMAKE_CURRENT_SOURCE_DIR}/spec/support/embed_*.c")
