@@ -171,6 +171,20 @@ function W.files()
   assert(sum == n * measure.FILE_SIZE, "wrong files")
 end
 
+function W.processes()
+  local process = require "luawait.process"
+  local n, slots, good = measure.PROCESSES, async.Semaphore(measure.PROCESSES_AT_ONCE), 0
+  local stop = measure.start(clock)
+  async.gather(create_tasks(n, function()
+    local slot <close> = slots:acquire()
+    local result = process.run({ "true" })
+    if result.status == 0 and result.stdout == "" and result.stderr == "" then good = good + 1 end
+    return slot
+  end))
+  stop(n)
+  assert(good == n, "not all have ended well")
+end
+
 local function serve(handler)
   local net = require "luawait.net"
   net.serve("127.0.0.1", tonumber(arg[2]), handler, { backlog = 1024 }):serve_forever()

@@ -17,6 +17,8 @@ local measure = {
   WAITERS = 100000,
   FILES = 10000,
   FILE_SIZE = 1000,
+  PROCESSES = 500,
+  PROCESSES_AT_ONCE = 50,
 }
 
 local SAMPLE_EVERY = 1000

@@ -21,6 +21,7 @@ ITEMS, QUEUE_SIZE = 1000000, 128
 HOLDERS, HOLDS, PERMITS = 1000, 100, 10
 WAITERS = 100000
 FILES, FILE_SIZE = 10000, 1000
+PROCESSES, PROCESSES_AT_ONCE = 500, 50
 
 clock = time.perf_counter
 
@@ -174,6 +175,22 @@ async def files():
     assert sum(map(len, contents)) == FILES * FILE_SIZE
 
 
+async def processes():
+    slots = asyncio.Semaphore(PROCESSES_AT_ONCE)
+    pipe = asyncio.subprocess.PIPE
+
+    async def job():
+        async with slots:
+            process = await asyncio.create_subprocess_exec("true", stdout=pipe, stderr=pipe)
+            out, err = await process.communicate()
+            return process.returncode == 0 and out == err == b""
+
+    stop = start()
+    good = await asyncio.gather(*[job() for _ in range(PROCESSES)])
+    stop(PROCESSES)
+    assert all(good)
+
+
 async def serve(handler):
     async def on_connection(reader, writer):
         try:
@@ -203,7 +220,7 @@ async def bulk():
     await serve(handler)
 
 
-WORKLOADS = {f.__name__: f for f in (spawn, switch, timers, idle, queue, semaphore, event, files, echo, bulk)}
+WORKLOADS = {f.__name__: f for f in (spawn, switch, timers, idle, queue, semaphore, event, files, processes, echo, bulk)}
 
 if sys.argv[1] in WORKLOADS:
     asyncio.run(WORKLOADS[sys.argv[1]]())

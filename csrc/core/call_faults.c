@@ -101,6 +101,21 @@ FAULT(uv_udp_set_membership, UV_ENODEV,
       (uv_udp_t * udp, const char *group, const char *interface, uv_membership membership),
       (udp, group, interface, membership))
 
+FAULT(uv_tty_init, UV_EINVAL, (uv_loop_t * loop, uv_tty_t *tty, uv_file fd, int unused), (loop, tty, fd, unused))
+FAULT(uv_pipe, UV_EMFILE, (uv_file fds[2], int read_flags, int write_flags), (fds, read_flags, write_flags))
+
+/* The handle is initialised in any case. */
+int __real_uv_spawn(uv_loop_t *loop, uv_process_t *handle, const uv_process_options_t *options);
+int __wrap_uv_spawn(uv_loop_t *loop, uv_process_t *handle, const uv_process_options_t *options);
+int __wrap_uv_spawn(uv_loop_t *loop, uv_process_t *handle, const uv_process_options_t *options) {
+  int err = fault("uv_spawn", UV_EAGAIN);
+  uv_process_options_t none = *options;
+  if (err == 0) return __real_uv_spawn(loop, handle, options);
+  none.file = "/no such program";
+  __real_uv_spawn(loop, handle, &none);
+  return err;
+}
+
 /* As libuv does it where it can get no further with the new connection: it is dropped. */
 int __real_uv_accept(uv_stream_t *server, uv_stream_t *client);
 int __wrap_uv_accept(uv_stream_t *server, uv_stream_t *client);

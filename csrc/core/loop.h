@@ -107,9 +107,9 @@ struct lw_Loop {
   uv_timer_t timer;     /* wakes the poll for the earliest deadline */
   uv_timer_t shutdown;  /* initialised while the tasks are being ended: how long that may take */
   int open;             /* are the handles above (but the last) initialised? */
+  uint32_t polls;       /* counts them */
   void *owner;          /* the Runner that opened it */
   uint64_t armed;       /* millisecond for which `timer` is set; 0: it is not */
-  uint32_t polls;       /* counts them */
 
   /* What core/testing replaces until the loop is closed. */
   struct lw_Testing *testing; /* NULL: no test runs */
@@ -145,6 +145,7 @@ struct lw_Loop {
   int stop;                     /* lw_Stop: why uv_run shall end, or 0 */
   int interrupts;               /* SIGINTs that the loop has seen in this run */
   _Atomic(int) sigints;         /* and that the monitor has */
+  _Atomic(int) sigint_watches;  /* of the program's own: while there are any, SIGINT is its affair */
   int debug;                    /* opts.debug */
   int quiet;                    /* closing for nobody: a Runner was dropped open */
   double slow_callback;         /* seconds */

@@ -1,9 +1,9 @@
 --- Programs that together touch every public function, for the specs that put obstacles in the way of each of their
 -- steps: an allocation fails, a call of libuv fails, the state is closed, the collector runs.
 --
--- Each is Lua source with `async`, `std`, `net` and `fs` as globals (see prelude). It ends by itself, well if nothing
--- is put in its way; whatever is, it ends in time, with an error or without. Where one part of a program fails, the
--- others come to know it by means of the library.
+-- Each is Lua source with `async`, `std`, `net`, `fs`, `process`, `signal` and `tty` as globals (see prelude). It
+-- ends by itself, well if nothing is put in its way; whatever is, it ends in time, with an error or without. Where
+-- one part of a program fails, the others come to know it by means of the library.
 local programs = {}
 
 --- Where programs make their files. Whoever runs programs removes it in the end: some are ended in the middle.
@@ -13,6 +13,8 @@ programs.scratch = os.tmpname() .. ".files"
 programs.prelude = ("scratch = %q\n"):format(programs.scratch) .. [[
 async, std, net = require "luawait", require "luawait.std", require "luawait.net"
 fs = require "luawait.fs"
+process, signal = require "luawait.process", require "luawait.signal"
+tty = require "luawait.tty"
 async.set_exception_handler(function() end)
 -- One that has lost a wake-up ends with TimeoutError. Where memory runs out (torture.c sets `starving`) that may be the
 -- program's own fault: it ends soon.
@@ -602,6 +604,68 @@ sources["fs: watching"] = files .. [[
     async.await(reader)
   end)]]
 
+-- By default SIGWINCH does nothing: where watching has failed, the program goes on.
+sources["signals: waiting, listening, a handler"] = [[
+  run(function()
+    local event = async.Event()
+    local handler <close> = signal.handle("SIGWINCH", function() event:set() end)
+    local listener <close> = signal.listen("SIGWINCH", "SIGURG")
+    local waiting = async.create_task(function() return signal.wait("SIGWINCH", "SIGURG") end)
+    local cancelled = async.create_task(function() signal.wait("SIGWINCH") end)
+    async.sleep(0)
+    cancelled:cancel()
+    os.execute("kill -WINCH $PPID")
+    pcall(async.timeout, 5, event.wait, event)
+    async.timeout(5, listener)
+    listener:close()
+    handler:close()
+    waiting:cancel()
+    pcall(async.await, waiting)
+    pcall(signal.wait, "SIGKILL")
+  end)]]
+
+-- The children end by themselves when this program has gone.
+sources["processes: run to their end, checked, cancelled, killed, dropped"] = [[
+  run(function()
+    process.run({ "cat" }, { input = "x", env = { A = "b" }, cwd = "/", timeout = 10, check = true })
+    pcall(process.shell, "echo out; echo err >&2; exit 1", { check = true, stderr = "stdout" })
+    pcall(process.spawn, { "no-such-program" }, { cwd = "/" })
+    pcall(process.spawn, { "true" }, { cwd = "/no/such" })
+    local task = async.create_task(function() process.run({ "cat" }, { stdin = "pipe" }) end)
+    async.sleep(0)
+    task:cancel()
+    pcall(async.await, task)
+    local child <close> = process.spawn({ "cat" }, { group = true, stdout = "null", stderr = "null" })
+    child:terminate()
+    child:kill("SIGKILL")
+    child:wait()
+    tostring(child)
+    local other <close> = process.spawn({ "cat" })
+    other.stdin:write("line\n")
+    other.stdout:read_line()
+    process.spawn({ "cat" })
+    process.spawn({ "true" }, { detached = true }):wait()
+  end)]]
+
+-- What stdin and stdout are is up to whoever runs it; stdin ends at once.
+sources["tty: the standard streams"] = [[
+  run(function()
+    local stdin = tty.stdin()
+    local reader = async.create_task(function() return stdin:read() end)
+    async.sleep(0)
+    reader:cancel()
+    pcall(async.await, reader)
+    pcall(stdin.write, stdin, "x")
+    stdin:read_all()
+    stdin:close()
+    tty.stdin():read_line()
+    tty.stdout():write("")
+    tty.stdout():flush()
+    tostring(tty.stderr())
+    pcall(tty.stderr().read, tty.stderr())
+    pcall(tty.winsize)
+    pcall(tty.set_mode, "raw")
+  end)]]
 sources["testing"] = [[
   local testing, stderr = require "luawait.testing", io.stderr
   local _ <close> = setmetatable({}, { __close = function() io.stderr = stderr end })
