@@ -163,8 +163,9 @@ struct lw_Loop {
   uint32_t cancellation;  /* counts calls of lw_cancel */
   int cancelling_all;     /* each task has its own call, so that none has to be passed on to another */
   uint32_t interruptions; /* counts waits that were interrupted and futures that were cancelled */
-  void (*close_handle)(uv_handle_t *handle); /* io/handle's: closes a handle that stands in the uv_loop */
-  void (*stop_monitor)(lw_Loop *loop);       /* core/monitor's */
+  void (*close_handle)(uv_handle_t *handle);             /* io/handle's: closes a handle that stands in the uv_loop */
+  const char *(*handle_name)(const uv_handle_t *handle); /* and tells what it is for the program */
+  void (*stop_monitor)(lw_Loop *loop);                   /* core/monitor's */
   void (*free_monitor)(lw_Loop *loop);
   int refs[LW_REFS];
   const void *metatables[LW_REFS]; /* identities of the metatables among the refs */
