@@ -73,6 +73,11 @@ static void note_handle(uv_handle_t *handle, void *arg) {
   walk->count++;
 }
 
+/* What stands for an open file is an idle handle. */
+static const char *name_of(const lw_Loop *loop, const uv_handle_t *handle) {
+  return handle->type == UV_IDLE ? loop->handle_name(handle) : uv_handle_type_name(handle->type);
+}
+
 static void add_handles(lua_State *L, lw_Loop *loop) {
   Walk walk = {.loop = loop};
   size_t i;
@@ -82,7 +87,7 @@ static void add_handles(lua_State *L, lw_Loop *loop) {
   walk.count = 0;
   uv_walk(loop->uv, note_handle, &walk);
   for (i = 0; i < walk.count; i++) {
-    const char *type = uv_handle_type_name(walk.handles[i]->type);
+    const char *type = name_of(loop, walk.handles[i]);
     if (uv_fileno(walk.handles[i], &fd) == 0)
       lua_pushfstring(L, "%s handle, descriptor %d", type, (int)fd);
     else

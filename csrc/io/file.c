@@ -55,9 +55,9 @@ int lw_is_file(lua_State *L, int index) {
 
 uv_file lw_file_fd(lua_State *L, int arg) {
   lw_File *file;
-  if (!lw_is_file(L, arg)) lw_typeerror(L, arg, "File");
+  if (!lw_is_file(L, arg)) return lw_typeerror(L, arg, "File");
   file = *(lw_File **)lua_touserdata(L, arg);
-  if (file == NULL || file->handle.state != LW_IO_OPEN || file->fd < 0) lw_argerror(L, arg, "file is closed");
+  if (file == NULL || file->handle.state != LW_IO_OPEN || file->fd < 0) return lw_argerror(L, arg, "file is closed");
   if (lw_buffer_length(&file->in) > 0 && lseek(file->fd, -(off_t)lw_buffer_length(&file->in), SEEK_CUR) >= 0)
     lw_buffer_free(&file->in, NULL);
   return file->fd;
@@ -276,7 +276,7 @@ static int file_seek(lua_State *L) {
   int i = 0;
   lw_io_open_self(L);
   while (i < 3 && strcmp(names[i], name) != 0) i++;
-  if (i == 3) lw_argerror(L, 2, lua_pushfstring(L, "\"set\", \"cur\" or \"end\" expected, got \"%s\"", name));
+  if (i == 3) return lw_argerror(L, 2, lua_pushfstring(L, "\"set\", \"cur\" or \"end\" expected, got \"%s\"", name));
   job = lw_file_job(L, &cls, 0);
   job->argument = whence[i];
   job->offset = offset;

@@ -56,6 +56,8 @@ void lw_io_close(lw_IoHandle *handle) {
 /* For the loop that is being closed: a handle that is open in it. */
 static void close_handle(lw_Link *link) { lw_io_close(LW_CONTAINER(link, lw_IoHandle, link)); }
 
+static const char *handle_name(const uv_handle_t *uv) { return ((const lw_IoHandle *)uv->data)->cls->name; }
+
 void *lw_io_self(lua_State *L) {
   lw_IoHandle **box = lw_self(L);
   if (LW_UNLIKELY(*box == NULL)) lw_error_raise(L, LW_RUNTIME_ERROR, "the object has been collected");
@@ -142,4 +144,5 @@ void lw_open_io(lua_State *L, lw_Loop *loop) {
   lua_setmetatable(L, -2);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &IO);
   loop->close_handle = close_handle;
+  loop->handle_name = handle_name;
 }

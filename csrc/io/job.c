@@ -25,6 +25,12 @@ static void release(lw_Job *job) {
   }
 }
 
+/* The work is over. */
+static void end(lw_Job *job) {
+  if (job->cls->end != NULL) job->cls->end(job);
+  job->stage = LW_JOB_DONE;
+}
+
 static void done(lw_Job *job) {
   job->stage = LW_JOB_DONE;
   if (job->request.task == NULL) release(job);
@@ -36,7 +42,7 @@ static void done(lw_Job *job) {
 
 /* The same for one that was started. */
 static void ended(lw_Job *job) {
-  if (job->cls->end != NULL) job->cls->end(job);
+  end(job);
   done(job);
 }
 
@@ -172,7 +178,8 @@ lw_Job *lw_job_new(lua_State *L, lw_Loop *loop, const lw_JobClass *cls, size_t s
 
 static int start_and_wait(lua_State *L, lw_Task *task, lw_Job *job) {
   if (start(job) == 0) return lw_request_wait(L, task, &job->request);
-  ended(job);
+  end(job);
+  release(job);
   push_error(L, job);
   return lua_error(L);
 }

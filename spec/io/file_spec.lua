@@ -295,6 +295,16 @@ describe("closing a File", function()
     end)
   end)
 
+  it("is told by a test that looks for what is left open", function()
+    local testing = require "luawait.testing"
+    local dir <close> = support.directory()
+    local kept
+    local err = helpers.failure(testing.run, function() kept = fs.open(dir .. "/a", "w") end)
+    assert.equal("LeakError", helpers.kind(err))
+    assert.same({ "file handle" }, err.leaks)
+    assert.is_truthy(tostring(kept):find("closed"))
+  end)
+
   it("is reported in debug mode where the program forgot it", function()
     local dir <close> = support.directory()
     local reports = helpers.collect(function()

@@ -3,11 +3,12 @@
 local async = require "luawait"
 local net = require "luawait.net"
 local std = require "luawait.std"
+local files = require "spec.stress.files"
 
 local actions = {}
 
 --- The modules whose every function is in here; spec/stress/stress_spec.lua sees to that.
-actions.modules = { "luawait", "luawait.std", "luawait.net" }
+actions.modules = { "luawait", "luawait.std", "luawait.net", "luawait.fs" }
 
 --- The error that the programs raise.
 actions.MARK = "raised by the program"
@@ -378,6 +379,8 @@ step(function(env)
   local host = pick(env, { "127.0.0.1", "::1", "localhost" })
   bounded(env, env.rng(2) == 1 and net.resolve or net.reverse, host ~= "localhost" and host or "127.0.0.1")
 end)
+
+files.add_steps(step, { bounded = bounded, pick = pick, watch = watch })
 
 -- ---- a task ----
 

@@ -9,6 +9,7 @@
 local async = require "luawait"
 local net = require "luawait.net"
 local actions = require "spec.stress.actions"
+local files = require "spec.stress.files"
 
 local seed = math.tointeger(tonumber(os.getenv("STRESS_SEED"))) or os.time()
 local count = math.tointeger(tonumber(os.getenv("STRESS_COUNT"))) or math.huge
@@ -17,6 +18,7 @@ local seconds = tonumber(os.getenv("STRESS_SECONDS")) or 10
 local function finding(text, ...)
   io.stderr:write(("stress: seed %d: "):format(seed), text:format(...), "\n")
   io.stderr:flush()
+  files.clean()
   os.exit(1)
 end
 
@@ -134,11 +136,13 @@ return function()
   local stop, played = os.time() + seconds, 0
   async.run(function() end) -- libuv keeps a pipe for signals
   async.set_exception_handler(check_report)
+  files.prepare()
   local before = descriptors()
   while played < count and (played == 0 or os.time() < stop) do
     play()
     seed, played = seed + 1, played + 1
     if descriptors() > before then finding("descriptors: %d, %d before", descriptors(), before) end
   end
+  files.clean()
   return played
 end

@@ -1,6 +1,7 @@
 -- What threads.c runs in several states at once: everything of the library that other threads have a hand in.
 -- luacheck: read globals ready interrupted
 local async = require "luawait"
+local fs = require "luawait.fs"
 local net = require "luawait.net"
 
 local function hold_the_loop(seconds)
@@ -36,8 +37,25 @@ local function look_up()
   assert(tasks[8]:state() == "done")
 end
 
+-- Files are read and written by the threads of libuv's pool.
+local function use_files()
+  local file <close>, path = fs.mkstemp()
+  local tasks = {}
+  for i = 1, 8 do
+    tasks[i] = async.create_task(function()
+      file:write(("x"):rep(5000), "\n")
+      return #fs.read_file(path), file:read(0)
+    end)
+  end
+  async.sleep(0)
+  for i = 1, 8, 2 do tasks[i]:cancel() end
+  async.wait(tasks)
+  assert(tasks[8]:state() == "done" and file:seek("set") == 0 and #file:read() == 5000)
+  fs.remove(path)
+end
+
 for _ = 1, 3 do
-  async.run(function() async.gather(talk, look_up) end, { signals = interrupted })
+  async.run(function() async.gather(talk, look_up, use_files) end, { signals = interrupted })
 end
 
 -- The watchdog's thread looks at the steps of the loop, and sets a hook.
