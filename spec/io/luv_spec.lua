@@ -1,4 +1,5 @@
 -- luv on the loop. Each program is a child of its own: luv can be put on a loop only before anything else loads it.
+local embed = require "spec.support.embed"
 local helpers = require "spec.support.helpers"
 
 local path = package.searchpath("luv", package.cpath)
@@ -183,6 +184,18 @@ describe("luawait.luv", function()
       end)]], { seconds = 20 })
     assert.equal(1, result.status)
     assert.matches("KeyboardInterrupt", result.stderr, 1, true)
+  end)
+
+  it_with_luv("works in a program in C, and not on a loop of the program's", function()
+    local script = os.tmpname()
+    local _ <close> = helpers.defer(function() os.remove(script) end)
+    helpers.write_file(script, [[
+      local async, uv = require "luawait", require "luawait.luv"
+      async.from_callback(uv.timer_start, uv.new_timer(), 1, 0)
+      print("woken")]])
+    assert.same({ "woken\n", 0 }, { embed.run("minimal " .. script) })
+    assert.same({ "RuntimeError: luv cannot be put on the loop of a host, whose handles outlive the state\n", 1 },
+      { embed.run([[embed_luv 'require "luawait.luv"']]) })
   end)
 
   it_with_luv("says so where luv was loaded before", function()

@@ -32,8 +32,8 @@ end
 --- front.
 function command.run(args, opts)
   opts = opts or {}
-  return shell(("%s timeout -k 1 60 %s %s"):format(opts.prefix or "", quote(opts.path or "bin/luawait"), words(args)),
-    opts.input)
+  local program = quote(opts.path or "bin/luawait")
+  return shell(("%s %s %s %s"):format(opts.prefix or "", helpers.guard(60), program, words(args)), opts.input)
 end
 
 -- As a string of Python.
