@@ -140,7 +140,7 @@ static int list_descriptors(lua_State *L) {
   DIR *directory = lua_touserdata(L, 2);
   const struct dirent *entry;
   while ((entry = readdir(directory)) != NULL) {
-    int fd = atoi(entry->d_name);
+    int fd = (int)strtol(entry->d_name, NULL, 10);
     if (*entry->d_name < '0' || *entry->d_name > '9' || fd == dirfd(directory)) continue;
     push_target(L, fd);
     lua_rawseti(L, 1, fd);
