@@ -15,7 +15,11 @@
 #include "core/task.h"
 #include "core/testing.h"
 #include "core/timers.h"
+#include "io/fs.h"
+#include "io/process.h"
+#include "io/signal.h"
 #include "io/tcp.h"
+#include "io/tty.h"
 #include "sync/fan.h"
 #include "sync/sync.h"
 
@@ -56,6 +60,14 @@ LUAWAIT_API int luaopen_luawait_core(lua_State *L) {
   lua_setfield(L, -2, "errors");
   lw_open_net(L, loop_index, loop);
   lua_setfield(L, -2, "net");
+  lw_open_fs(L, loop_index, loop);
+  lua_setfield(L, -2, "fs");
+  lw_open_signal(L, loop_index);
+  lua_setfield(L, -2, "signal");
+  lw_open_process(L, loop_index, loop);
+  lua_setfield(L, -2, "process");
+  lw_open_tty(L, loop_index);
+  lua_setfield(L, -2, "tty");
   lw_open_testing(L, loop_index, loop);
   lua_pushvalue(L, CALL_FAULTS);
   lua_setfield(L, -2, "call_faults");

@@ -14,7 +14,7 @@ unset LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 
 group=${1:-test}
 demo="compiler cmake pkg-config lua lua-headers libuv"
-test="busted luacheck luarocks nginx python3 curl socat"
+test="busted luacheck luarocks nginx python3 curl socat ps tar"
 case $group in
   demo) wanted=$demo ;;
   test) wanted="$demo $test" ;;
@@ -99,6 +99,7 @@ apt_packages() {
     libuv) echo libuv1-dev ;;
     busted) echo lua-busted ;;
     luacheck) echo lua-check ;;
+    ps) echo procps ;;
     libasan | libtsan) echo gcc ;;
     libfuzzer) apt_libfuzzer ;;
     *) echo "$1" ;;
@@ -114,6 +115,7 @@ dnf_packages() {
     busted) echo luarocks ;;
     libasan) echo libasan libubsan ;;
     libtsan) echo libtsan ;;
+    ps) echo procps-ng ;;
     clang-tidy) echo clang-tools-extra ;;
     libfuzzer) echo compiler-rt ;;
     *) echo "$1" ;;
@@ -129,6 +131,7 @@ apk_packages() {
     libuv) echo libuv-dev ;;
     busted | luacheck | luarocks) echo luarocks5.4 luarocks ;;
     libasan | libtsan) ;;
+    ps) echo procps ;;
     clang-tidy) echo clang-extra-tools ;;
     libfuzzer) echo compiler-rt ;;
     *) echo "$1" ;;

@@ -1,9 +1,12 @@
 #include "core/loop.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -336,6 +339,14 @@ void lw_debug_end_step(lw_Loop *loop) {
 
 /* ---- opening and closing ---- */
 
+/* Where the program was started without stdin, stdout or stderr, /dev/null takes the place: a socket that came to stand
+ * there would be taken for it by others, and libuv aborts when it closes such a descriptor of its own. */
+static void fill_stdio(void) {
+  int fd;
+  for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl(fd, F_GETFD, 0) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0) return;
+}
+
 static void end_testing(lw_Loop *loop) {
   loop->testing = NULL;
   loop->clock = NULL;
@@ -346,6 +357,7 @@ static void end_testing(lw_Loop *loop) {
 void lw_loop_open(lua_State *L, lw_Loop *loop) {
   int err;
   if (loop->open) return;
+  fill_stdio();
   loop->uv = malloc(sizeof *loop->uv);
   err = loop->uv != NULL ? uv_loop_init(loop->uv) : UV_ENOMEM;
   if (err != 0) {

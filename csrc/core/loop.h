@@ -145,6 +145,7 @@ struct lw_Loop {
   int stop;                     /* lw_Stop: why uv_run shall end, or 0 */
   int interrupts;               /* SIGINTs that the loop has seen in this run */
   _Atomic(int) sigints;         /* and that the monitor has */
+  _Atomic(int) sigint_watches;  /* of the program's own: while there are any, SIGINT is its affair */
   int debug;                    /* opts.debug */
   int quiet;                    /* closing for nobody: a Runner was dropped open */
   double slow_callback;         /* seconds */

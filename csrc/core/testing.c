@@ -34,7 +34,8 @@ typedef struct lw_Testing {
 
 /* ---- chance ---- */
 
-/* A number from 0 to n - 1. After Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014). */
+/* A number from 0 to n - 1; 0 for none. After Steele, Lea and Flood, "Fast splittable pseudorandom number generators"
+ * (2014). */
 static size_t choose(lw_Testing *testing, size_t n) {
   uint64_t z = testing->random += UINT64_C(0x9e3779b97f4a7c15);
   z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
