@@ -118,6 +118,7 @@ struct lw_Loop {
   lua_CFunction drain;        /* under lua_pcall, with the loop and the anchors: runs what is ready */
   void (*arm)(lw_Loop *loop); /* before a poll: sees to it that the poll ends for the earliest deadline */
 
+  int turning;         /* uv_run is on the stack */
   lua_State *L;        /* the state that turns the loop; NULL while nobody does */
   lw_List ready;       /* lw_Node */
   lw_Heap timers;      /* lw_Timed */
@@ -125,7 +126,6 @@ struct lw_Loop {
   lw_Node *stepping;   /* the node whose turn it is */
   uint64_t turn_start; /* of this go at the ready queue */
   uint32_t turn_steps; /* that may be made before the clock is looked at again */
-  int turning;         /* uv_run is on the stack */
   int failed;          /* set by the step that just ended: its result is an error */
   int passing;         /* set by a wait in a coroutine of the user's: the yield is on its way to the task */
   int draining;
