@@ -6,5 +6,6 @@ if(LUAWAIT_SANITIZE MATCHES "fuzzer-no-link")
   luawait_module(fuzz)
   set_target_properties(fuzz PROPERTIES SUFFIX "")
   target_link_libraries(fuzz PRIVATE PkgConfig::LUA54_LIB)
-  target_link_options(fuzz PRIVATE -fsanitize=${sanitizers} LINKER:--wrap=uv_read_start LINKER:--wrap=uv_read_stop)
+  target_link_options(fuzz PRIVATE -fsanitize=${sanitizers} LINKER:--wrap=uv_read_start LINKER:--wrap=uv_read_stop
+    LINKER:--wrap=uv_is_readable)
 endif()
