@@ -74,7 +74,8 @@ describe("examples/embed", function()
 
   -- How many frames are late, and how often a creature has its turn, depends on what else the machine does.
   it("game_loop.c has its frames, and the creatures their turns", function()
-    local frames, moves = output("game_loop 120"):match("^(%d+) frames, %d+ late; 500 creatures have made (%d+) moves\n$")
+    local told = "^(%d+) frames, %d+ late; 500 creatures have made (%d+) moves\n$"
+    local frames, moves = output("game_loop 120"):match(told)
     assert.are.equal("120", frames)
     assert.is_true(tonumber(moves) > 0)
   end)

@@ -114,9 +114,10 @@ describe("A peer that sends nothing", function()
     if not text:find(" tr tm", 1, true) then return pending("needs Linux's /proc/net/tcp") end
     support.run_pair(function(client)
       local _, port = client:sockname()
+      local _, peer_port = client:peername()
+      local line = ("\n *%%d+: 0100007F:%04X 0100007F:%04X %%x+ %%x+:%%x+ (%%x+):"):format(port, peer_port)
       local function timer()
-        local line = helpers.read_file("/proc/net/tcp"):match(("\n *%%d+: 0100007F:%04X [^\n]*"):format(port))
-        return line:match("%x+:%x+ %x+:%x+ %x+ %x+:%x+ (%x+):")
+        return helpers.read_file("/proc/net/tcp"):match(line)
       end
       wait_until(function() return timer() == "00" end)
       client:set_keepalive(true, 30)
