@@ -1,8 +1,10 @@
 /* floor.c - what a workload costs on the bare Lua C API.
  *
- *   floor WORKLOAD     spawn switch timers idle queue semaphore lock condition barrier event: prints one JSON
- *                      line
+ *   floor WORKLOAD     spawn switch timers idle queue semaphore lock condition barrier event files: prints one
+ *                      JSON line
  *   floor probe        a fixed amount of C work: shows how noisy the machine is
+ *
+ * For files it is a loop that opens, reads and closes one after another.
  *
  * There are no task objects, no cancellation, no tracebacks and no errors here: only coroutines and
  * what the workload itself needs (a ready queue, a binary heap, a list of waiters). A scheduler with
@@ -13,6 +15,7 @@
  * generational one, as in the standalone interpreter that runs the Lua competitors.
  */
 #define _POSIX_C_SOURCE 200809L
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
@@ -21,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
   SPAWNED = 200000,
@@ -37,6 +41,8 @@ enum {
   PARTIES = 100,
   ROUNDS = 1000,
   WAITERS = 100000,
+  FILES = 10000,
+  FILE_SIZE = 1000,
   PROBE_STEPS = 50000000
 };
 
@@ -485,6 +491,52 @@ static void run_event(void) {
   report(WAITERS, "");
 }
 
+static void make_files(char *path, size_t size, const char *folder) {
+  char data[FILE_SIZE];
+  memset(data, 'x', sizeof data);
+  for (int i = 1; i <= FILES; i++) {
+    FILE *f;
+    snprintf(path, size, "%s/%d", folder, i);
+    f = fopen(path, "w");
+    if (!f || fwrite(data, 1, sizeof data, f) != sizeof data || fclose(f) != 0) fail("cannot write a file");
+  }
+}
+
+static long read_file(const char *path) {
+  char data[FILE_SIZE + 1];
+  long total = 0;
+  ssize_t n;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail("cannot open a file");
+  while ((n = read(fd, data, sizeof data)) > 0) {
+    lua_pushlstring(M, data, (size_t)n);
+    total += (long)lua_rawlen(M, -1);
+    lua_pop(M, 1);
+  }
+  close(fd);
+  return total;
+}
+
+static void run_files(void) {
+  char folder[] = "/tmp/luawait-bench-XXXXXX", path[64];
+  long total = 0;
+  if (!mkdtemp(folder)) fail("no directory for files");
+  make_files(path, sizeof path, folder);
+  start();
+  for (int i = 1; i <= FILES; i++) {
+    snprintf(path, sizeof path, "%s/%d", folder, i);
+    total += read_file(path);
+  }
+  stop();
+  for (int i = 1; i <= FILES; i++) {
+    snprintf(path, sizeof path, "%s/%d", folder, i);
+    unlink(path);
+  }
+  rmdir(folder);
+  if (total != (long)FILES * FILE_SIZE) fail("wrong files");
+  report(FILES, "");
+}
+
 static void run_probe(void) {
   volatile unsigned x = 1;
   start();
@@ -526,7 +578,7 @@ int main(int argc, char **argv) {
   } workloads[] = {{"spawn", run_spawn}, {"switch", run_switch},       {"timers", run_timers},
                    {"idle", run_idle},   {"queue", run_queue},         {"semaphore", run_semaphore},
                    {"lock", run_lock},   {"condition", run_condition}, {"barrier", run_barrier},
-                   {"event", run_event}, {"probe", run_probe}};
+                   {"event", run_event}, {"files", run_files},         {"probe", run_probe}};
   for (size_t i = 0; argc == 2 && i < sizeof workloads / sizeof *workloads; i++) {
     if (strcmp(argv[1], workloads[i].name)) continue;
     open_state();

@@ -154,6 +154,37 @@ function W.event()
   assert(woken == n, "not all were woken")
 end
 
+function W.files()
+  local fs = require "luawait.fs"
+  local n, sum, jobs = measure.FILES, 0, {}
+  local folder, remove = measure.files()
+  local stop = measure.start(clock)
+  for i = 1, n do
+    jobs[i] = async.create_task(function()
+      local size = #fs.read_file(("%s/%d"):format(folder, i))
+      sum = sum + size
+    end)
+  end
+  async.gather(jobs)
+  stop(n)
+  remove()
+  assert(sum == n * measure.FILE_SIZE, "wrong files")
+end
+
+function W.processes()
+  local process = require "luawait.process"
+  local n, slots, good = measure.PROCESSES, async.Semaphore(measure.PROCESSES_AT_ONCE), 0
+  local stop = measure.start(clock)
+  async.gather(create_tasks(n, function()
+    local slot <close> = slots:acquire()
+    local result = process.run({ "true" })
+    if result.status == 0 and result.stdout == "" and result.stderr == "" then good = good + 1 end
+    return slot
+  end))
+  stop(n)
+  assert(good == n, "not all have ended well")
+end
+
 local function serve(handler)
   local net = require "luawait.net"
   net.serve("127.0.0.1", tonumber(arg[2]), handler, { backlog = 1024 }):serve_forever()

@@ -15,6 +15,10 @@ local measure = {
   PARTIES = 100,
   ROUNDS = 1000,
   WAITERS = 100000,
+  FILES = 10000,
+  FILE_SIZE = 1000,
+  PROCESSES = 500,
+  PROCESSES_AT_ONCE = 50,
 }
 
 local SAMPLE_EVERY = 1000
@@ -93,6 +97,18 @@ function measure.census()
   local function leave() inside = inside - 1 end
   local function check() assert(most == measure.PERMITS and inside == 0, "wrong number of permits") end
   return enter, leave, check
+end
+
+--- Makes FILES files of FILE_SIZE bytes.
+-- @return the directory, in which they are called 1, 2, ..., and a function that removes all
+function measure.files()
+  local pipe <close> = assert(io.popen("mktemp -d"))
+  local folder, data = pipe:read("l"), ("x"):rep(measure.FILE_SIZE)
+  for i = 1, measure.FILES do
+    local file <close> = assert(io.open(("%s/%d"):format(folder, i), "w"))
+    assert(file:write(data))
+  end
+  return folder, function() os.execute(("rm -r '%s'"):format(folder)) end
 end
 
 --- Runs the workload that the command line names.

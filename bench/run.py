@@ -146,6 +146,8 @@ class Competitors:
             "floor": [self.server if port else self.floor],
             "floor-co": [self.server],
         }
+        if name == "floor" and workload == "processes":
+            return None
         if name == "floor-co":
             return [self.server, workload, *port, "lua"] if port else None
         return [*scripts[name], workload, *port]

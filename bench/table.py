@@ -48,6 +48,8 @@ WORKLOADS = {
     "condition": Workload("wake-ups/s", passes=3, cpu_bound=True),
     "barrier": Workload("waits/s", passes=3, cpu_bound=True),
     "event": Workload("wake-ups/s", goal=0.75, passes=3, cpu_bound=True, touch_mib=320),
+    "files": Workload("files/s", passes=3),
+    "processes": Workload("processes/s", passes=2),
     "echo64": Workload("messages/s", goal=0.88, passes=2, connections=64),
     "echo1000": Workload("messages/s", goal=0.88, passes=2, connections=1000),
     "connections": Workload(

@@ -33,12 +33,13 @@ function(luawait_module target)
     # The Lua symbols come from the interpreter that loads the module.
     target_link_options(${target} PRIVATE -undefined dynamic_lookup)
   endif()
+  if(NOT APPLE)
+    # A Lua state that is closed while a thread of libuv's pool is in the module's code unloads the module.
+    # (The leak check of the sanitizers, which runs at exit, needs its symbols too.)
+    target_link_options(${target} PRIVATE LINKER:-z,nodelete)
+  endif()
   if(LUAWAIT_SANITIZE)
     luawait_sanitize(${target})
-    if(NOT APPLE)
-      # The leak check runs at exit, after Lua unloaded its modules, and needs the symbols of this one.
-      target_link_options(${target} PRIVATE LINKER:-z,nodelete)
-    endif()
   endif()
 endfunction()
 

@@ -16,9 +16,13 @@
 #include "core/testing.h"
 #include "core/timers.h"
 #include "embed/embed.h"
+#include "io/fs.h"
 #include "io/input.h"
 #include "io/luv.h"
+#include "io/process.h"
+#include "io/signal.h"
 #include "io/tcp.h"
+#include "io/tty.h"
 #include "sync/fan.h"
 #include "sync/sync.h"
 
@@ -61,6 +65,14 @@ int luaopen_luawait_core(lua_State *L) {
   lua_setfield(L, -2, "_VERSION");
   lua_pushstring(L, uv_version_string());
   lua_setfield(L, -2, "libuv");
+  lw_open_fs(L, loop_index, loop);
+  lua_setfield(L, -2, "fs");
+  lw_open_signal(L, loop_index);
+  lua_setfield(L, -2, "signal");
+  lw_open_process(L, loop_index, loop);
+  lua_setfield(L, -2, "process");
+  lw_open_tty(L, loop_index);
+  lua_setfield(L, -2, "tty");
   lw_open_testing(L, loop_index, loop);
   lua_pushvalue(L, CALL_FAULTS);
   lua_setfield(L, -2, "call_faults");

@@ -14,7 +14,7 @@ unset LUA_INIT LUA_INIT_5_4 LUA_PATH_5_4 LUA_CPATH_5_4
 
 group=${1:-test}
 demo="compiler cmake pkg-config lua lua-headers libuv"
-test="busted luacheck luarocks zip unzip nginx python3 curl socat c++"
+test="busted luacheck luarocks zip unzip nginx python3 curl socat ps tar c++"
 # What a part of it needs, which is left out without it: that it cannot be had here is no failure.
 extra="libedit luv"
 case $group in
@@ -106,6 +106,7 @@ apt_packages() {
     luv) echo lua-luv ;;
     busted) echo lua-busted ;;
     luacheck) echo lua-check ;;
+    ps) echo procps ;;
     libasan | libtsan) echo gcc ;;
     libfuzzer) apt_libfuzzer ;;
     *) echo "$1" ;;
@@ -124,6 +125,7 @@ dnf_packages() {
     busted) echo luarocks ;;
     libasan) echo libasan libubsan ;;
     libtsan) echo libtsan ;;
+    ps) echo procps-ng ;;
     clang-tidy) echo clang-tools-extra ;;
     libfuzzer) echo compiler-rt ;;
     *) echo "$1" ;;
@@ -142,6 +144,7 @@ apk_packages() {
     luv) ;;
     busted | luacheck | luarocks) echo luarocks5.4 luarocks ;;
     libasan | libtsan) ;;
+    ps) echo procps ;;
     clang-tidy) echo clang-extra-tools ;;
     libfuzzer) echo compiler-rt ;;
     *) echo "$1" ;;

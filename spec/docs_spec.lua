@@ -253,9 +253,13 @@ for _, module in ipairs(public.modules) do
 
     it("defines the methods of every class, and no others", function()
       local checked = {}
-      local function check(class, instance)
+      local function check(class, instance, fields)
         checked[class] = true
-        assert.same(names_in(debug.getmetatable(instance).__index), defined(class), class)
+        local names = { table.unpack(fields or {}) }
+        for _, name in ipairs(names) do assert.is_truthy(instance[name], name) end
+        table.move(names_in(debug.getmetatable(instance).__index), 1, 1000, #names + 1, names)
+        table.sort(names)
+        assert.same(names, defined(class), class)
       end
       if module.objects then async.run(function() module.objects(check) end) end
       for name, class in pairs(definitions[module].classes) do

@@ -283,6 +283,7 @@ function DatagramSocket:leave(group, interface) end
 ---@field queued integer datagrams that were sent and that the system has not taken yet
 ---@field receivers integer tasks that wait for a datagram
 ---@field senders integer tasks that wait in send
+---@field batch integer datagrams that one call of the system may receive: 16 on Linux, 1 elsewhere and with max_size
 
 ---What it has done so far.
 ---@return luawait.net.DatagramStatistics

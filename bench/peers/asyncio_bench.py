@@ -9,7 +9,9 @@ workloads are those of measure.lua.
 import asyncio
 import json
 import os
+import pathlib
 import sys
+import tempfile
 import time
 
 SPAWNED = 200000
@@ -18,6 +20,8 @@ SLEEPERS, SAMPLE_EVERY = 100000, 1000
 ITEMS, QUEUE_SIZE = 1000000, 128
 HOLDERS, HOLDS, PERMITS = 1000, 100, 10
 WAITERS = 100000
+FILES, FILE_SIZE = 10000, 1000
+PROCESSES, PROCESSES_AT_ONCE = 500, 50
 
 clock = time.perf_counter
 
@@ -160,6 +164,33 @@ async def event():
     assert sum(results) == WAITERS * (WAITERS + 1) // 2
 
 
+async def files():
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [pathlib.Path(folder, str(i)) for i in range(1, FILES + 1)]
+        for path in paths:
+            path.write_bytes(b"x" * FILE_SIZE)
+        stop = start()
+        contents = await asyncio.gather(*[asyncio.to_thread(path.read_bytes) for path in paths])
+        stop(FILES)
+    assert sum(map(len, contents)) == FILES * FILE_SIZE
+
+
+async def processes():
+    slots = asyncio.Semaphore(PROCESSES_AT_ONCE)
+    pipe = asyncio.subprocess.PIPE
+
+    async def job():
+        async with slots:
+            process = await asyncio.create_subprocess_exec("true", stdout=pipe, stderr=pipe)
+            out, err = await process.communicate()
+            return process.returncode == 0 and out == err == b""
+
+    stop = start()
+    good = await asyncio.gather(*[job() for _ in range(PROCESSES)])
+    stop(PROCESSES)
+    assert all(good)
+
+
 async def serve(handler):
     async def on_connection(reader, writer):
         try:
@@ -189,7 +220,7 @@ async def bulk():
     await serve(handler)
 
 
-WORKLOADS = {f.__name__: f for f in (spawn, switch, timers, idle, queue, semaphore, event, echo, bulk)}
+WORKLOADS = {f.__name__: f for f in (spawn, switch, timers, idle, queue, semaphore, event, files, processes, echo, bulk)}
 
 if sys.argv[1] in WORKLOADS:
     asyncio.run(WORKLOADS[sys.argv[1]]())

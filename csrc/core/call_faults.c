@@ -5,8 +5,9 @@
  * the linker's --wrap sends each call of a name X that stands in this file as FAULT(X, ...) or __wrap_X here; libuv's
  * own calls are not touched. lua/luawait/testing/faults.lua is the way to use it.
  *
- * Without a plan all calls go through. A plan is one thread's: the calls of others are not counted. Besides, the blocks
- * that the module holds are counted, and loops that were closed with a handle still open. */
+ * Without a plan all calls go through. A plan is one thread's, and that of the jobs which it hands to libuv's thread
+ * pool: the calls of others are not counted. Besides, the blocks that the module holds are counted, and loops that were
+ * closed with a handle still open. The calls for files stand in core/file_faults.c. */
 #include "core/testing.h"
 
 #ifndef LUAWAIT_FAULTS
@@ -26,6 +27,8 @@ void lw_open_call_faults(lua_State *L) { lua_pushnil(L); }
 #include <sys/socket.h>
 #include <uv.h>
 
+#include "core/call_faults.h"
+
 void *__real_malloc(size_t size);
 void __real_free(void *block);
 void __real_uv_close(uv_handle_t *handle, uv_close_cb cb);
@@ -33,22 +36,30 @@ void __real_uv_close(uv_handle_t *handle, uv_close_cb cb);
 /* ---- the plan ---- */
 
 typedef struct Plan {
-  long nth;        /* call that fails; 0: none does */
-  long calls;      /* so far */
-  const char *hit; /* the function that was made to fail */
+  long nth;          /* call that fails; 0: none does */
+  atomic_long calls; /* so far */
+  const char *hit;   /* the function that was made to fail */
 } Plan;
 
 static _Thread_local Plan plan;
-static atomic_long blocks; /* in use */
+static _Thread_local Plan *followed; /* another thread's, which holds in this one; NULL: its own */
+static atomic_long blocks;           /* in use */
 static atomic_int busy_loops;
 static atomic_int states; /* with the module loaded; its address is a key of the registry */
 
 /* The error with which this call of `name` shall fail (the usual one), or 0. */
 static int fault(const char *name, int usual) {
-  if (++plan.calls != plan.nth) return 0;
-  plan.hit = name;
+  Plan *current = followed != NULL ? followed : &plan;
+  if (atomic_fetch_add(&current->calls, 1) + 1 != current->nth) return 0;
+  current->hit = name;
   return usual;
 }
+
+int lw_fault(const char *name, int usual) { return fault(name, usual); }
+
+void *lw_fault_plan(void) { return &plan; }
+
+void lw_fault_follow(void *other) { followed = other; }
 
 /* ---- functions of libuv that fail at once ---- */
 
@@ -91,6 +102,21 @@ FAULT(uv_udp_set_multicast_interface, UV_EINVAL, (uv_udp_t * udp, const char *in
 FAULT(uv_udp_set_membership, UV_ENODEV,
       (uv_udp_t * udp, const char *group, const char *interface, uv_membership membership),
       (udp, group, interface, membership))
+
+FAULT(uv_tty_init, UV_EINVAL, (uv_loop_t * loop, uv_tty_t *tty, uv_file fd, int unused), (loop, tty, fd, unused))
+FAULT(uv_pipe, UV_EMFILE, (uv_file fds[2], int read_flags, int write_flags), (fds, read_flags, write_flags))
+
+/* The handle is initialised in any case. */
+int __real_uv_spawn(uv_loop_t *loop, uv_process_t *handle, const uv_process_options_t *options);
+int __wrap_uv_spawn(uv_loop_t *loop, uv_process_t *handle, const uv_process_options_t *options);
+int __wrap_uv_spawn(uv_loop_t *loop, uv_process_t *handle, const uv_process_options_t *options) {
+  int err = fault("uv_spawn", UV_EAGAIN);
+  uv_process_options_t none = *options;
+  if (err == 0) return __real_uv_spawn(loop, handle, options);
+  none.file = "/no such program";
+  __real_uv_spawn(loop, handle, &none);
+  return err;
+}
 
 /* As libuv does it where it can get no further with the new connection: it is dropped. */
 int __real_uv_accept(uv_stream_t *server, uv_stream_t *client);
@@ -150,6 +176,10 @@ static Callback recall_once(const void *key) {
   forget(key);
   return callback;
 }
+
+void lw_fault_remember(const void *key, lw_Callback callback) { remember(key, callback); }
+
+lw_Callback lw_fault_recall(const void *key) { return recall(key); }
 
 /* What a callback is told: its own error, or the one of the plan. */
 static int told(int status, const char *name, int usual) { return status < 0 ? status : fault(name, usual) + status; }
@@ -358,6 +388,8 @@ static int broken(const char *name, int usual) {
   return err != 0;
 }
 
+int lw_broken(const char *name, int usual) { return broken(name, usual); }
+
 ssize_t __real_send(int fd, const void *data, size_t n, int flags);
 ssize_t __wrap_send(int fd, const void *data, size_t n, int flags);
 ssize_t __wrap_send(int fd, const void *data, size_t n, int flags) {
@@ -415,7 +447,9 @@ int __wrap_fcntl(int fd, int command, ...) {
 
 /* plan(nth): the nth call from now on fails, with the error that is usual for the function; 0: none does */
 static int set_plan(lua_State *L) {
-  plan = (Plan){.nth = (long)luaL_checkinteger(L, 1)};
+  plan.nth = (long)luaL_checkinteger(L, 1);
+  plan.calls = 0;
+  plan.hit = NULL;
   return 0;
 }
 

@@ -140,8 +140,9 @@ static int list_descriptors(lua_State *L) {
   DIR *directory = lua_touserdata(L, 2);
   const struct dirent *entry;
   while ((entry = readdir(directory)) != NULL) {
-    int fd = atoi(entry->d_name);
-    if (*entry->d_name < '0' || *entry->d_name > '9' || fd == dirfd(directory)) continue;
+    char *end;
+    int fd = (int)strtol(entry->d_name, &end, 10);
+    if (end == entry->d_name || fd == dirfd(directory)) continue; /* "." and "..", and what this reads */
     push_target(L, fd);
     lua_rawseti(L, 1, fd);
   }

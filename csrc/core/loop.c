@@ -1,9 +1,12 @@
 #include "core/loop.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -357,6 +360,14 @@ void lw_debug_end_step(lw_Loop *loop) {
 
 /* ---- opening and closing ---- */
 
+/* Where the program was started without stdin, stdout or stderr, /dev/null takes the place: a socket that came to stand
+ * there would be taken for it by others, and libuv aborts when it closes such a descriptor of its own. */
+static void fill_stdio(void) {
+  int fd;
+  for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl(fd, F_GETFD, 0) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0) return;
+}
+
 static void end_testing(lw_Loop *loop) {
   loop->testing = NULL;
   loop->clock = NULL;
@@ -378,7 +389,9 @@ void lw_close_own_handle(lw_Loop *loop, uv_handle_t *handle) {
 
 static uv_loop_t *make_uv_loop(lua_State *L) {
   uv_loop_t *uv = malloc(sizeof *uv);
-  int err = uv != NULL ? uv_loop_init(uv) : UV_ENOMEM;
+  int err;
+  fill_stdio();
+  err = uv != NULL ? uv_loop_init(uv) : UV_ENOMEM;
   if (err == 0) return uv;
   free(uv);
   lw_error_push_os(L, err, "uv_loop_init", NULL, NULL);

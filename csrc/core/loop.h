@@ -115,9 +115,9 @@ struct lw_Loop {
   int foreign;          /* `uv` is the program's: only what is ours in it may be closed */
   uint32_t in_uv;       /* handles of ours that libuv knows, and requests that belong to none: closing waits for them */
   lw_List handles;      /* of the io, open: by what they are linked in, only close_handle knows */
+  uint32_t polls;       /* counts them */
   void *owner;          /* the Runner that opened it, or the lw_Embed */
   uint64_t armed;       /* millisecond for which `timer` is set; 0: it is not */
-  uint32_t polls;       /* counts them */
 
   /* What core/testing replaces until the loop is closed. */
   struct lw_Testing *testing; /* NULL: no test runs */
@@ -155,6 +155,7 @@ struct lw_Loop {
   int interrupts;               /* SIGINTs that the loop has seen in this run */
   _Atomic(int) sigints;         /* and that the monitor has */
   int stopping;                 /* a limit was exceeded, and the step has to end: see embed/limits.c */
+  _Atomic(int) sigint_watches;  /* of the program's own: while there are any, SIGINT is its affair */
   int debug;                    /* opts.debug */
   int quiet;                    /* closing for nobody: a Runner was dropped open */
   double slow_callback;         /* seconds */

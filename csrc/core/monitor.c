@@ -142,6 +142,7 @@ static void on_tick(uv_timer_t *tick) {
 static void on_interrupt(uv_signal_t *handle, int signum) {
   lw_Monitor *monitor = handle->data;
   (void)signum;
+  if (atomic_load(&monitor->loop->sigint_watches) > 0) return;
   if (atomic_fetch_add(&monitor->loop->sigints, 1) >= 1) set_hook(monitor, interrupt_hook);
 }
 
@@ -164,6 +165,7 @@ void lw_wait_for_monitor(lw_Loop *loop) {
 static void on_sigint(uv_signal_t *handle, int signum) {
   lw_Loop *loop = handle->data;
   (void)signum;
+  if (atomic_load(&loop->sigint_watches) > 0) return;
   loop->interrupts++;
   if (loop->main != NULL && loop->interrupts == 1) {
     lw_cancel(loop->L, loop, &loop->main->future, 0);

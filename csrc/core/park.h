@@ -43,6 +43,7 @@ typedef enum lw_WaitKind {
   LW_WAIT_RECV,
   LW_WAIT_SEND,
   LW_WAIT_SERVER,
+  LW_WAIT_PROCESS,
   LW_WAIT_TESTING,
   LW_WAIT_KINDS
 } lw_WaitKind;

@@ -34,12 +34,13 @@ typedef struct lw_Testing {
 
 /* ---- chance ---- */
 
-/* A number from 0 to n - 1. After Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014). */
+/* A number from 0 to n - 1; 0 for none. After Steele, Lea and Flood, "Fast splittable pseudorandom number generators"
+ * (2014). */
 static size_t choose(lw_Testing *testing, size_t n) {
   uint64_t z = testing->random += UINT64_C(0x9e3779b97f4a7c15);
   z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
   z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-  return (size_t)((z ^ (z >> 31)) % n);
+  return n > 1 ? (size_t)((z ^ (z >> 31)) % n) : 0;
 }
 
 static int is_task(const lw_Link *link) { return LW_CONTAINER(link, lw_Node, link)->type == LW_TASK; }

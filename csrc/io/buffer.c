@@ -26,7 +26,7 @@ void lw_slabs_close(lw_Slabs *slabs) {
 }
 
 static void release(lw_Buffer *buffer, lw_Slabs *slabs) {
-  if (buffer->size == LW_SLAB)
+  if (buffer->size == LW_SLAB && slabs != NULL)
     lw_slab_give(slabs, buffer->base);
   else
     free(buffer->base);

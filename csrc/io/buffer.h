@@ -20,7 +20,8 @@ char *lw_slab_take(lw_Slabs *slabs); /* NULL without memory */
 void lw_slab_give(lw_Slabs *slabs, char *slab);
 void lw_slabs_close(lw_Slabs *slabs);
 
-/* The bytes are base[start .. end). A block of LW_SLAB bytes may have been a slab, and becomes one again. */
+/* The bytes are base[start .. end). A block of LW_SLAB bytes may have been a slab, and becomes one again; `slabs` is
+ * NULL for a buffer that has nothing to do with them. */
 typedef struct lw_Buffer {
   char *base;
   size_t start, end, size;

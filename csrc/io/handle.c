@@ -36,7 +36,7 @@ static void on_close(uv_handle_t *uv) {
   if (!handle->owned) free(handle);
 }
 
-static void unpin(lw_IoHandle *handle) {
+void lw_io_unpin(lw_IoHandle *handle) {
   lua_State *L = handle->io->main;
   if (handle->slot == 0 || !lua_checkstack(L, 4)) return;
   lw_unanchor(L, handle->loop, handle->slot);
@@ -48,8 +48,9 @@ void lw_io_close(lw_IoHandle *handle) {
   handle->state = LW_IO_CLOSING;
   lw_list_remove(&handle->loop->handles, &handle->link);
   handle->cls->leave(handle);
-  unpin(handle);
+  lw_io_unpin(handle);
   uv_close(handle->uv, on_close);
+  if (handle->closed != NULL) handle->closed(handle);
 }
 
 /* For the loop that is being closed: a handle that is open in it. */

@@ -6,6 +6,7 @@
 #ifndef LUAWAIT_IO_HANDLE_H
 #define LUAWAIT_IO_HANDLE_H
 
+#include "base/list.h"
 #include "core/loop.h"
 #include "io/buffer.h"
 
@@ -15,7 +16,11 @@ typedef struct lw_Io {
   lw_Slabs slabs;      /* blocks that streams read into */
   char *datagrams;     /* the block that datagrams are received into; NULL: none yet */
   unsigned writes;     /* uv_write_t in flight */
+  lw_List watches;     /* of files and directories, that are open */
+  unsigned events;     /* of all of these, that the program has not asked for yet */
   int sigpipe_blocked; /* was SIGPIPE blocked before the first of them? */
+  struct lw_Disposition *dispositions; /* of the signals in use: io/signal.h */
+  struct lw_Terminal *terminal;        /* io/tty.c's, while it is open */
 } lw_Io;
 
 typedef enum lw_IoState {
@@ -42,9 +47,10 @@ struct lw_IoHandle {
   lw_Loop *loop;
   lw_Io *io;
   uv_handle_t *uv;
-  uint32_t slot; /* of the userdata, if the loop keeps it alive, else 0 */
-  uint8_t state; /* lw_IoState */
-  uint8_t owned; /* by a userdata */
+  void (*closed)(lw_IoHandle *handle); /* uv_close was called; NULL: nothing to do */
+  uint32_t slot;                       /* of the userdata, if the loop keeps it alive, else 0 */
+  uint8_t state;                       /* lw_IoState */
+  uint8_t owned;                       /* by a userdata */
 };
 
 /* Makes the metatable of a class, with __gc and the given functions, and pushes it. */
@@ -65,8 +71,9 @@ void *lw_io_open_self(lua_State *L);
 
 int lw_io_raise_closed(lua_State *L, const lw_IoHandle *handle);
 
-/* The loop keeps the userdata at `index` alive until it is closed. */
+/* The loop keeps the userdata at `index` alive until it is closed (or, if it never is opened, unpinned). */
 void lw_io_pin(lua_State *L, lw_IoHandle *handle, int index);
+void lw_io_unpin(lw_IoHandle *handle);
 
 /* handle:close(), handle:is_closing() */
 int lw_io_close_method(lua_State *L);

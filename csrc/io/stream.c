@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "io/source.h"
 
 static int is_tcp(const lw_Stream *stream) { return stream->uv.handle.type == UV_TCP; }
 
@@ -14,6 +15,7 @@ static int is_tcp(const lw_Stream *stream) { return stream->uv.handle.type == UV
 static void stream_leave(lw_IoHandle *handle) {
   lw_Stream *stream = (lw_Stream *)handle;
   lw_stream_stop_reading(stream);
+  lw_source_leave(stream);
   lw_buffer_free(&stream->in, &handle->io->slabs);
   lw_stream_wake_reader(stream);
   lw_stream_wake_writers(stream);
@@ -69,6 +71,7 @@ int lw_stream_connected(lw_Stream *stream) {
 /* ---- names and errors ---- */
 
 static const char *kind_of(const lw_Stream *stream) {
+  if (stream->file) return "file";
   switch (stream->uv.handle.type) {
     case UV_TCP:
       return "tcp";

@@ -41,6 +41,8 @@ typedef struct lw_Drain {
 
 typedef enum lw_Shut { LW_NOT_SHUT, LW_SHUTTING, LW_SHUT, LW_READ_ONLY } lw_Shut;
 
+typedef struct lw_Source lw_Source;
+
 typedef struct lw_Stream {
   lw_IoHandle handle;
   union {
@@ -50,8 +52,9 @@ typedef struct lw_Stream {
     uv_pipe_t pipe;
     uv_tty_t tty;
   } uv;
-  uv_os_fd_t fd;   /* -1 until connected */
-  lw_Address peer; /* of a TCP connection */
+  uv_os_fd_t fd;     /* -1 until connected */
+  lw_Source *source; /* reads what cannot be polled: io/source.h; else NULL */
+  lw_Address peer;   /* of a TCP connection */
   lw_Request connecting;
   union {
     uv_connect_t connect;
@@ -66,6 +69,7 @@ typedef struct lw_Stream {
   uint8_t direct;  /* the block of the read under way is the free end of the buffer */
   uint8_t shut;    /* lw_Shut */
   uint8_t socket;  /* the descriptor is a socket, not a pipe or a terminal */
+  uint8_t file;    /* it has or had a source */
   int read_status; /* why no more will come: UV_EOF or an error; 0: it may */
 
   int write_status; /* the first error in writing, or 0 */
@@ -98,6 +102,9 @@ int lw_stream_raise(lua_State *L, const lw_Stream *stream, int status, const cha
 /* ---- stream_read.c ---- */
 
 void lw_stream_stop_reading(lw_Stream *stream);
+
+/* `n` bytes have come in a slab, or an error of libuv's (such as UV_EOF): takes the slab over. */
+void lw_stream_take_in(lw_Stream *stream, ssize_t n, const uv_buf_t *slab);
 
 /* The reader, if there is one, goes on: the stream is closed. */
 void lw_stream_wake_reader(lw_Stream *stream);

@@ -1,9 +1,11 @@
 #include "io/stream.h"
 
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "io/source.h"
 
 enum {
   HIGH_WATER = 256 * 1024, /* of the buffer while nobody reads */
@@ -210,16 +212,21 @@ static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *block) {
     lw_stream_stop_reading(stream);
 }
 
+void lw_stream_take_in(lw_Stream *stream, ssize_t n, const uv_buf_t *slab) {
+  stream->direct = 0;
+  on_read(&stream->uv.stream, n, slab);
+}
+
 void lw_stream_stop_reading(lw_Stream *stream) {
   if (!stream->reading) return;
   stream->reading = 0;
-  uv_read_stop(&stream->uv.stream);
+  if (!stream->file) uv_read_stop(&stream->uv.stream);
 }
 
 static int start_reading(lw_Stream *stream) {
   int err;
   if (stream->reading) return 0;
-  err = uv_read_start(&stream->uv.stream, on_alloc, on_read);
+  err = stream->file ? lw_source_start(stream->source) : uv_read_start(&stream->uv.stream, on_alloc, on_read);
   stream->reading = err == 0;
   return err;
 }
@@ -268,13 +275,18 @@ static void check_readable(lua_State *L, const lw_Stream *stream) {
     lw_error_raise(L, LW_RUNTIME_ERROR, "another task is reading from this stream already");
 }
 
+static int readable(const lw_Stream *stream) {
+  if (stream->file) return (fcntl(stream->fd, F_GETFL, 0) & O_ACCMODE) != O_WRONLY;
+  return uv_is_readable(&stream->uv.stream);
+}
+
 static int fulfil(lua_State *L, lw_Stream *stream, lw_Wish wish) {
   lw_Task *task;
   int err;
   check_readable(L, stream);
   stream->wish = wish;
   if (settled(stream)) return grant(L, stream);
-  if (LW_UNLIKELY(!stream->reading && !uv_is_readable(&stream->uv.stream)))
+  if (LW_UNLIKELY(!stream->reading && !readable(stream)))
     lw_error_raise(L, LW_RUNTIME_ERROR, "the stream is for writing only");
   task = lw_waiter(L, stream->handle.loop);
   err = start_reading(stream);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -167,12 +168,29 @@ int lw_stream_unsent(const lw_Stream *stream) {
 
 /* ---- sending ---- */
 
+/* To a file. Returns the number of bytes; else -1, and errno tells why. */
+static ssize_t write_all(int fd, const struct iovec *parts, int count) {
+  ssize_t total = 0, n;
+  int i;
+  for (i = 0; i < count; i++) {
+    size_t done = 0;
+    while (done < parts[i].iov_len) {
+      n = write(fd, (const char *)parts[i].iov_base + done, parts[i].iov_len - done);
+      if (n < 0 && errno != EINTR) return -1;
+      if (n > 0) done += (size_t)n;
+    }
+    total += (ssize_t)done;
+  }
+  return total;
+}
+
 /* Returns the number of bytes that were taken; else -1, and errno tells why. */
 static ssize_t send_parts(lw_Stream *stream, struct iovec *parts, int count) {
   struct msghdr message = {.msg_iov = parts, .msg_iovlen = (unsigned)count};
   if (LW_UNLIKELY(!stream->socket)) {
     ssize_t n;
     int error;
+    if (stream->file) return write_all(stream->fd, parts, count);
     hold_sigpipe(stream->handle.io);
     n = writev(stream->fd, parts, count);
     error = errno;
@@ -322,6 +340,11 @@ static int stream_shutdown(lua_State *L) {
   lw_Task *task;
   int err;
   if (stream->shut >= LW_SHUT) return 0;
+  if (stream->file) {
+    stream->shut = LW_SHUT;
+    lw_io_close(&stream->handle);
+    return 0;
+  }
   task = lw_waiter(L, stream->handle.loop);
   if (stream->shut == LW_NOT_SHUT) {
     err = uv_shutdown(&stream->req.shutdown, &stream->uv.stream, on_shutdown);

@@ -196,16 +196,18 @@ static void set_count(lua_State *L, const char *key, uint64_t n) {
 }
 
 /* socket:statistics(): a table of received and sent (datagrams), buffered (received, not asked for yet), queued (sent,
- * not taken by the system yet), receivers and senders (tasks that wait). */
+ * not taken by the system yet), receivers and senders (tasks that wait), batch (datagrams that one call of the system
+ * may receive). */
 static int udp_statistics(lua_State *L) {
   lw_Udp *udp = lw_io_self(L);
-  lua_createtable(L, 0, 6);
+  lua_createtable(L, 0, 7);
   set_count(L, "received", udp->received);
   set_count(L, "sent", udp->sent);
   set_count(L, "buffered", udp->available - (udp->recv_status != 0));
   set_count(L, "queued", udp->handle.state == LW_IO_OPEN ? uv_udp_get_send_queue_count(&udp->uv.udp) : 0);
   set_count(L, "receivers", lw_list_count(&udp->receivers));
   set_count(L, "senders", lw_list_count(&udp->senders));
+  set_count(L, "batch", lw_udp_batch(udp));
   return 1;
 }
 

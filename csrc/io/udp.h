@@ -13,7 +13,10 @@
 #include "io/address.h"
 #include "io/handle.h"
 
-enum { LW_LARGEST_DATAGRAM = 65536 /* bytes; none is as long */ };
+enum {
+  LW_LARGEST_DATAGRAM = 65536, /* bytes; none is as long */
+  LW_BATCH = 16                /* datagrams received at once, where the system can */
+};
 
 typedef struct lw_Udp {
   lw_IoHandle handle;
@@ -46,6 +49,9 @@ int lw_udp_raise(lua_State *L, const lw_Udp *udp, const lw_Address *address, int
 
 /* It is being closed: drops what was not taken, wakes who waits. */
 void lw_udp_leave_recv(lw_Udp *udp);
+
+/* How many datagrams it may receive at once. */
+size_t lw_udp_batch(const lw_Udp *udp);
 
 extern const luaL_Reg lw_udp_recv_methods[];
 void lw_open_udp_recv(lw_Loop *loop);

@@ -6,10 +6,7 @@
 
 #include "base/error.h"
 
-enum {
-  BATCH = 16,             /* datagrams received at once, where the system can */
-  HIGH_WATER = 256 * 1024 /* bytes of the queue while nobody receives */
-};
+enum { HIGH_WATER = 256 * 1024 /* bytes of the queue while nobody receives */ };
 
 typedef struct Datagram {
   lw_Link link;
@@ -68,15 +65,18 @@ void lw_udp_leave_recv(lw_Udp *udp) {
 
 /* ---- what libuv calls ---- */
 
+/* In a batch each datagram has room for the largest one: see net_udp. */
+size_t lw_udp_batch(const lw_Udp *udp) { return uv_udp_using_recvmmsg(&udp->uv.udp) ? LW_BATCH : 1; }
+
 /* The block that all sockets of the loop receive into: what was received is copied before the next one does. */
 static char *shared_block(lw_Io *io) {
-  if (io->datagrams == NULL && !io->slabs.closed) io->datagrams = malloc((size_t)BATCH * LW_LARGEST_DATAGRAM);
+  if (io->datagrams == NULL && !io->slabs.closed) io->datagrams = malloc((size_t)LW_BATCH * LW_LARGEST_DATAGRAM);
   return io->datagrams;
 }
 
 static void on_alloc(uv_handle_t *uv, size_t suggested, uv_buf_t *block) {
   lw_Udp *udp = uv->data;
-  size_t size = uv_udp_using_recvmmsg(&udp->uv.udp) ? (size_t)BATCH * LW_LARGEST_DATAGRAM : udp->max_size;
+  size_t size = lw_udp_batch(udp) * udp->max_size;
   char *base = shared_block(udp->handle.io);
   (void)suggested;
   *block = uv_buf_init(base, base != NULL ? (unsigned)size : 0);

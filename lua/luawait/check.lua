@@ -32,4 +32,20 @@ function check.options(value, position, name)
   check.fail(position, name, ("table expected, got %s"):format(type(value)))
 end
 
+--- The options: nil, or a table whose entries have the types that `types` says.
+function check.option_types(opts, position, name, types)
+  check.options(opts, position, name)
+  for key, expected in pairs(opts and types or {}) do
+    local got = type(opts[key])
+    if got ~= "nil" and got ~= expected then
+      check.fail(position, name, ("option '%s': %s expected, got %s"):format(key, expected, got))
+    end
+  end
+end
+
+function check.path(value, position, name)
+  if type(value) ~= "string" then check.fail(position, name, ("string expected, got %s"):format(type(value))) end
+  if value:find("\0", 1, true) then check.fail(position, name, "string without zeros expected") end
+end
+
 return check

@@ -131,6 +131,12 @@ describe("an async function", function()
     end)
   end)
 
+  it("takes no more arguments than an object can hold", function()
+    local fn = async(function(...) return select("#", ...) end)
+    assert.equal(60000, async.run(fn(table.unpack({}, 1, 60000))))
+    assert.matches("too many arguments", failure_text(fn, table.unpack({}, 1, 60001)), 1, true)
+  end)
+
   it("may end without waiting at all", function()
     run(function() assert.equal("at once", async.await(async(function() return "at once" end)())) end)
   end)

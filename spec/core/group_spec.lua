@@ -528,3 +528,26 @@ describe("create_task of a group, short of memory,", function()
     assert.is_true(made > 0 and failed > 0)
   end)
 end)
+
+describe("a group whose tasks end where memory is short", function()
+  it("sees each end all the same", function()
+    local hooks = require("luawait.core").testing
+    local seen = 0
+    for n = 1, 40 do
+      local _ <close> = defer(hooks.stop_failing)
+      local err = failure(testing.run, function()
+        async.set_exception_handler(function() end)
+        async.task_group(function(tg)
+          tg:create_task(function() async.sleep(1) end)
+          tg:create_task(function()
+            hooks.fail_from_now(n)
+            error("broken", 0)
+          end)
+        end)
+      end, { leaks = false })
+      assert.is_false(async.errors.is(err, async.errors.DeadlockError), tostring(err))
+      if async.errors.is(err, async.errors.ExceptionGroup) then seen = seen + 1 end
+    end
+    assert.is_true(seen > 0)
+  end)
+end)

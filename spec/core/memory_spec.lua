@@ -61,6 +61,7 @@ describe("without memory:", function()
   teardown(function()
     os.remove(host)
     os.execute(("rm -rf '%s'"):format(compiled))
+    programs.clean()
   end)
 
   local function round(mode, step, program, prelude)
@@ -68,7 +69,9 @@ describe("without memory:", function()
     assert.is_true(play(mode, step, program, prelude) > 5)
   end
 
-  it("opening the module", function() round("once", 1, 'require "luawait" require "luawait.net"', "") end)
+  it("opening the module", function()
+    round("once", 1, 'require "luawait" require "luawait.net" require "luawait.fs"', "")
+  end)
 
   for _, name in ipairs(programs.names()) do
     local source = programs.sources[name]

@@ -38,6 +38,14 @@ ann 1, ann 2, ann 3
 bob 1, bob 2, bob 3
 eve 1, eve 2, eve 3
 ]],
+  ["log_follower.lua"] = [[
+request 1
+request 2
+request 3
+half a line, and the other half
+a new log
+the end
+]],
   ["gather_failures.lua"] = [[
 false	ValueError: b went wrong
 1	ok	a is fine
@@ -138,6 +146,20 @@ attempt 1: Unavailable: call 1, again in 10 ms
 false	Unavailable: call 2
 false	ValueError: no user given
 ]],
+  ["make.lua"] = function(text)
+    local report, place = text:match("\n(Birds\n.*)$"), {}
+    assert.equal("Birds\n4\nheron\nosprey\nteal\nwren\n", report, text)
+    for n, name in text:gmatch("%[(%d)/6%] (%S+)\n") do place[name] = tonumber(n) end
+    for name, needed in pairs({ report = "title", count = "all.txt", ["all.txt"] = "east.txt" }) do
+      assert.is_true(place[name] > place[needed], text)
+    end
+    assert.is_true(place["all.txt"] > place["west.txt"] and place.report == 6, text)
+  end,
+  ["hash_tree.lua"] = function(text)
+    local pipe <close> = io.popen("cd examples/lib && sha256sum -- *.lua")
+    assert.equal((pipe:read("a"):gsub("  ", "\t")), text)
+  end,
+  ["prompt.lua"] = "Your name? Hello, silent one.\n",
   ["first_wins.lua"] = [[
 close broken
 close near
@@ -158,6 +180,39 @@ describe("examples/", function()
       if type(expected) == "function" then expected(run.stdout) else assert.equal(expected, run.stdout) end
     end)
   end
+
+  it("make.lua ends with the first command that fails", function()
+    local run = support.example("make.lua", { "--broken" })
+    assert.equal("", run.stderr)
+    assert.matches("/bin/sh ended with status 1: count: out of fingers\n$", run.stdout)
+    assert.is_nil(run.stdout:find("report", 1, true))
+  end)
+
+  it("hash_tree.lua takes names as they are", function()
+    local folder = support.temporary()
+    support.make_directory(folder .. "/deep")
+    support.write(folder .. "/two\nlines", "x")
+    support.write(folder .. "/deep/-n", "")
+    local run = support.example("hash_tree.lua", { folder })
+    support.remove(folder)
+    assert.equal("", run.stderr)
+    assert.equal("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\tdeep/-n\n"
+      .. "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881\ttwo\nlines\n", run.stdout)
+  end)
+
+  it("prompt.lua takes an answer", function()
+    local run = support.example("prompt.lua", { "30" }, { stdin = "ann\nmore\n" })
+    assert.equal("Your name? Hello, ann.\n", run.stdout)
+  end)
+
+  it("prompt.lua does not wait for ever", function()
+    local folder = support.temporary()
+    local pipe, lua = folder .. "/pipe", os.getenv("LUA") or "lua5.4"
+    local line = "mkfifo '%s' && exec 3<>'%s' && exec '%s' examples/prompt.lua 0.1 <&3"
+    local run = support.run({ "sh", "-c", line:format(pipe, pipe, lua) })
+    support.remove(folder)
+    assert.equal("Your name? \nNobody there. I take you for a guest.\nHello, guest.\n", run.stdout)
+  end)
 
   it("has no program that no spec runs", function()
     local elsewhere = { ["fetch_all.lua"] = true, ["http_server.lua"] = true, ["chat_server.lua"] = true }

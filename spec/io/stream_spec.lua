@@ -295,6 +295,23 @@ describe("A dropped stream", function()
   end)
 end)
 
+describe("A stream that is collected", function()
+  it("says so to a finalizer that runs after its own", function()
+    helpers.run(function()
+      local server <close> = net.serve("127.0.0.1", 0, function(stream) stream:read() end)
+      local message
+      do
+        local holder = setmetatable({}, {
+          __gc = function(self) message = failure_text(self.stream.read, self.stream) end,
+        })
+        async.await(async.create_task(function() holder.stream = net.connect(server:address()) end))
+      end
+      for _ = 1, 3 do helpers.collect_garbage() end
+      assert.equal("RuntimeError: the object has been collected", message)
+    end)
+  end)
+end)
+
 describe("A stream after its run", function()
   it("is closed", function()
     local stream = run_pair(function(client) return client end)

@@ -148,12 +148,15 @@ describe("A datagram socket", function()
       other:recv()
       local waiting = async.create_task(function() one:recv() end)
       settle()
-      assert.same({ received = 0, sent = 3, buffered = 0, queued = 0, receivers = 1, senders = 0 }, one:statistics())
+      local batch = one:statistics().batch
+      assert.same({ received = 0, sent = 3, buffered = 0, queued = 0, receivers = 1, senders = 0, batch = batch },
+        one:statistics())
       assert.equal("a datagram", waiting:waiting_on())
       waiting:cancel()
       other:recv()
       other:recv()
-      assert.same({ received = 3, sent = 0, buffered = 0, queued = 0, receivers = 0, senders = 0 }, other:statistics())
+      assert.same({ received = 3, sent = 0, buffered = 0, queued = 0, receivers = 0, senders = 0, batch = batch },
+        other:statistics())
     end)
   end)
 end)
@@ -270,6 +273,7 @@ describe("DatagramSocket.recv", function()
 
   it("receives many at once, in order", function()
     run_pair(function(one, other)
+      if linux then assert.equal(16, other:statistics().batch) end
       local count = 200
       local receiver = async.create_task(function()
         local got = {}
@@ -296,6 +300,19 @@ describe("DatagramSocket.recv", function()
       assert.is_true(buffered >= 4 and buffered < 4 + 16, buffered)
       for _ = 1, buffered do assert.is_true(text == other:recv()) end
       for _ = 1, 3 do async.timeout(10, other.recv, other) end -- what waited in the system
+    end)
+  end)
+
+  it("loses nothing of a batch in whose midst its buffer gets full", function()
+    run_pair(function(one, other)
+      assert.equal("TimeoutError", failure_kind(async.timeout, 0.001, other.recv, other))
+      for batch = 1, 3 do -- of which the third passes 256 KiB with its second datagram
+        for i = 1, 8 do one:send(("%d %d"):format(batch, i) .. ("x"):rep(15000)) end
+        support.wait_until(function() return other:statistics().received >= 8 * batch - 6 end)
+      end
+      for batch = 1, 3 do
+        for i = 1, 8 do assert.equal(("%d %d"):format(batch, i), (async.timeout(10, other.recv, other):sub(1, 3))) end
+      end
     end)
   end)
 
@@ -349,6 +366,71 @@ describe("DatagramSocket.send", function()
         assert.matches("bad argument " .. text, err)
       end
     end)
+  end)
+end)
+
+describe("DatagramSocket.send while the system takes no more", function()
+  local faults = require "spec.support.faults"
+  local built
+  setup(function() built = faults.build() end)
+
+  --- Runs a program in which nothing is sent at once, with `one` connected to `other`. Returns what it prints.
+  local function busy(source)
+    return helpers.child_output([[
+      local net, faults = require "luawait.net", require "luawait.core".call_faults
+      local function try(fn, ...) return select(2, pcall(fn, ...)) end
+      async.run(function()
+        local other <close> = net.udp { host = "127.0.0.1" }
+        local one <close> = net.udp { remote_host = "127.0.0.1", remote_port = select(2, other:sockname()) }
+        faults.busy(true)
+    ]] .. source .. "end)", { env = { LUA_CPATH = faults.path } })
+  end
+
+  it("waits until it was sent, in order", function()
+    if not built then return pending("no linker with --wrap") end
+    assert.equal("waiting\t2 datagrams to be sent\n1 2 3\t0\n", busy([[
+      local tasks = {}
+      for i = 1, 2 do tasks[i] = async.create_task(function() one:send(i) end) end
+      async.sleep(0)
+      print(tasks[1]:state(), tasks[1]:waiting_on())
+      one:send(3)
+      print(table.concat({ (other:recv()), (other:recv()), (other:recv()) }, " "), one:statistics().queued)
+      async.wait(tasks)
+    ]]))
+  end)
+
+  it("sends what a cancelled one was given", function()
+    if not built then return pending("no linker with --wrap") end
+    assert.equal("cancelled\tall the same\n", busy([[
+      local task = async.create_task(function() one:send("all the same") end)
+      async.sleep(0)
+      task:cancel()
+      async.wait({ task })
+      print(task:state(), (other:recv()))
+    ]]))
+  end)
+
+  it("wakes who waits when it is closed", function()
+    if not built then return pending("no linker with --wrap") end
+    assert.equal("RuntimeError: datagram socket is closed\n", busy([[
+      local task = async.create_task(function() one:send("x") end)
+      async.sleep(0)
+      one:close()
+      print(try(async.await, task))
+    ]]))
+  end)
+
+  it("raises what became of it", function()
+    if not built then return pending("no linker with --wrap") end
+    local said = busy([[
+      for n = 1, 5 do -- memory, uv_udp_send, its callback, none
+        faults.plan(n)
+        local err = try(one.send, one, "x")
+        faults.plan(0)
+        print(err and err.code or "sent", err and err.syscall)
+      end
+    ]])
+    assert.matches("^ENOMEM\tsend\nENOMEM\tsend\nEPERM\tsend\nsent\tnil\n", said)
   end)
 end)
 

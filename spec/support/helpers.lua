@@ -71,7 +71,7 @@ local function nested(depth) return depth > 0 and nested(depth - 1) or depth end
 --- As pcall(fn, ...), where the n-th request for memory that Lua makes fails.
 function helpers.pcall_failing(n, fn, ...)
   nested(20) -- so that none is made for the stack before fn is called
-  hooks.fail_from_now(n, 0)
+  hooks.fail_from_now(n)
   local ok, result = pcall(fn, ...)
   hooks.stop_failing()
   return ok, result

@@ -1,14 +1,20 @@
 --- Programs that together touch every public function, for the specs that put obstacles in the way of each of their
 -- steps: an allocation fails, a call of libuv fails, the state is closed, the collector runs.
 --
--- Each is Lua source with `async`, `std` and `net` as globals (see prelude). It ends by itself, well if nothing is put
--- in its way; whatever is, it ends in time, with an error or without. Where one part of a program fails, the others
--- come to know it by means of the library.
+-- Each is Lua source with `async`, `std`, `net`, `fs`, `process`, `signal` and `tty` as globals (see prelude). It
+-- ends by itself, well if nothing is put in its way; whatever is, it ends in time, with an error or without. Where
+-- one part of a program fails, the others come to know it by means of the library.
 local programs = {}
 
+--- Where programs make their files. Whoever runs programs removes it in the end: some are ended in the middle.
+programs.scratch = os.tmpname() .. ".files"
+
 --- Runs before each program.
-programs.prelude = [[
+programs.prelude = ("scratch = %q\n"):format(programs.scratch) .. [[
 async, std, net = require "luawait", require "luawait.std", require "luawait.net"
+fs = require "luawait.fs"
+process, signal = require "luawait.process", require "luawait.signal"
+tty = require "luawait.tty"
 async.set_exception_handler(function() end)
 -- One that has lost a wake-up ends with TimeoutError. Where memory runs out (torture.c sets `starving`) that may be the
 -- program's own fault: it ends soon.
@@ -513,6 +519,162 @@ sources["net: names"] = [[
     client:read()
   end)]]
 
+-- For the programs below: runs fn(dir) with an empty directory, which programs.scratch names.
+local files = [[
+  local function in_directory(fn)
+    os.execute("rm -rf '" .. scratch .. "'")
+    run(function()
+      fs.mkdir(scratch)
+      fn(scratch)
+    end)
+  end
+]]
+
+sources["fs: whole files, names, attributes"] = files .. [[
+  in_directory(function(dir)
+    local a, b = dir .. "/a", dir .. "/b"
+    fs.write_file(a, "text")
+    fs.write_file(a, "more", { append = true })
+    fs.write_file(b, "other", { atomic = true, mode = 420 })
+    fs.write_file(b, "other still", { atomic = true })
+    assert(fs.read_file(a) == "textmore")
+    fs.mkdir(dir .. "/x/y", { parents = true, exist_ok = true })
+    fs.rmdir(dir .. "/x/y")
+    fs.rename(a, dir .. "/c")
+    fs.copy(b, a)
+    fs.link(a, dir .. "/d")
+    fs.symlink("d", dir .. "/e")
+    assert(fs.readlink(dir .. "/e") == "d" and fs.realpath(dir .. "/e"))
+    fs.remove(dir .. "/c")
+    fs.chmod(a, 384)
+    fs.chown(a, -1, -1)
+    fs.utime(a, 1, 2)
+    assert(fs.stat(a).mtime == 2 and fs.lstat(dir .. "/e").type == "link")
+    assert(fs.exists(a) and fs.access(a, "r") and not fs.exists(dir .. "/none"))
+  end)]]
+
+sources["fs: open files"] = files .. [[
+  in_directory(function(dir)
+    local file <close> = fs.open(dir .. "/a", "w+")
+    file:write("one\n", "two\n", 3, "\n"):sync()
+    assert(file:stat().size == 10 and file:seek("set", 0) == 0)
+    assert(file:read("l", "L") == "one")
+    for line in file:lines() do assert(line == "3") end
+    file:truncate(4)
+    file:seek("set")
+    local tasks = {}
+    for i = 1, 4 do tasks[i] = async.create_task(function() return file:read(1) end) end
+    async.sleep(0)
+    tasks[2]:cancel()
+    async.wait(tasks)
+    for i = 1, 4 do if tasks[i]:state() == "failed" then tasks[i]:exception() end end
+    assert(tostring(file))
+    file:close()
+    local other <close>, path = fs.mkstemp(dir .. "/t")
+    local reader = async.create_task(function() return other:read("a") end)
+    async.sleep(0)
+    reader:cancel()
+    async.wait({ reader })
+    assert(path)
+  end)]]
+
+sources["fs: directories"] = files .. [[
+  in_directory(function(dir)
+    local sub = fs.mkdtemp(dir .. "/d")
+    for _, name in ipairs({ "a", "b", "c" }) do fs.write_file(sub .. "/" .. name, name) end
+    assert(#fs.listdir(sub) == 3)
+    for name, type in fs.scandir(sub) do assert(name and type == "file") end
+    for path, dirs, names in fs.walk(dir, { bottom_up = true, follow = true }) do assert(path and dirs and names) end
+    fs.glob(dir .. "/**/[ab]")
+    local removal = async.create_task(function() fs.rmtree(sub) end)
+    async.sleep(0)
+    removal:cancel()
+    async.wait({ removal })
+    fs.mkdir(dir .. "/x/y", { parents = true })
+    fs.write_file(dir .. "/x/y/z", "")
+    fs.rmtree(dir .. "/x")
+  end)]]
+
+sources["fs: watching"] = files .. [[
+  in_directory(function(dir)
+    local watch <close> = fs.watch(dir, { limit = 2 })
+    fs.write_file(dir .. "/a", "x")
+    assert(watch:next() and tostring(watch))
+    fs.write_file(dir .. "/b", "x")
+    for kind in watch do
+      if kind then break end
+    end
+    local reader = async.create_task(function()
+      repeat until not watch:next()
+    end)
+    async.sleep(0)
+    watch:close()
+    assert(watch:is_closing())
+    async.await(reader)
+  end)]]
+
+-- By default SIGWINCH does nothing: where watching has failed, the program goes on.
+sources["signals: waiting, listening, a handler"] = [[
+  run(function()
+    local event = async.Event()
+    local handler <close> = signal.handle("SIGWINCH", function() event:set() end)
+    local listener <close> = signal.listen("SIGWINCH", "SIGURG")
+    local waiting = async.create_task(function() return signal.wait("SIGWINCH", "SIGURG") end)
+    local cancelled = async.create_task(function() signal.wait("SIGWINCH") end)
+    async.sleep(0)
+    cancelled:cancel()
+    os.execute("kill -WINCH $PPID")
+    pcall(async.timeout, 5, event.wait, event)
+    async.timeout(5, listener)
+    listener:close()
+    handler:close()
+    waiting:cancel()
+    pcall(async.await, waiting)
+    pcall(signal.wait, "SIGKILL")
+  end)]]
+
+-- The children end by themselves when this program has gone.
+sources["processes: run to their end, checked, cancelled, killed, dropped"] = [[
+  run(function()
+    process.run({ "cat" }, { input = "x", env = { A = "b" }, cwd = "/", timeout = 10, check = true })
+    pcall(process.shell, "echo out; echo err >&2; exit 1", { check = true, stderr = "stdout" })
+    pcall(process.spawn, { "no-such-program" }, { cwd = "/" })
+    pcall(process.spawn, { "true" }, { cwd = "/no/such" })
+    local task = async.create_task(function() process.run({ "cat" }, { stdin = "pipe" }) end)
+    async.sleep(0)
+    task:cancel()
+    pcall(async.await, task)
+    local child <close> = process.spawn({ "cat" }, { group = true, stdout = "null", stderr = "null" })
+    child:terminate()
+    child:kill("SIGKILL")
+    child:wait()
+    tostring(child)
+    local other <close> = process.spawn({ "cat" })
+    other.stdin:write("line\n")
+    other.stdout:read_line()
+    process.spawn({ "cat" })
+    process.spawn({ "true" }, { detached = true }):wait()
+  end)]]
+
+-- What stdin and stdout are is up to whoever runs it; stdin ends at once.
+sources["tty: the standard streams"] = [[
+  run(function()
+    local stdin = tty.stdin()
+    local reader = async.create_task(function() return stdin:read() end)
+    async.sleep(0)
+    reader:cancel()
+    pcall(async.await, reader)
+    pcall(stdin.write, stdin, "x")
+    stdin:read_all()
+    stdin:close()
+    tty.stdin():read_line()
+    tty.stdout():write("")
+    tty.stdout():flush()
+    tostring(tty.stderr())
+    pcall(tty.stderr().read, tty.stderr())
+    pcall(tty.winsize)
+    pcall(tty.set_mode, "raw")
+  end)]]
 sources["testing"] = [[
   local testing, stderr = require "luawait.testing", io.stderr
   local _ <close> = setmetatable({}, { __close = function() io.stderr = stderr end })
@@ -541,6 +703,11 @@ function programs.names()
   for name in pairs(sources) do names[#names + 1] = name end
   table.sort(names)
   return names
+end
+
+--- Removes what they left.
+function programs.clean()
+  os.execute(("rm -rf '%s' '%s'"):format(programs.scratch, (programs.scratch:gsub("%.files$", ""))))
 end
 
 --- All of them as one text.

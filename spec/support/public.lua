@@ -5,7 +5,7 @@
 --   variable   what its table is called there; the same
 --   pages      where in docs/ its names are explained (a pattern); the page of that name unless said otherwise
 --   objects    only where it has classes: calls check(class, object) with an object of each class that has methods,
---              in a task
+--              in a task; a third argument names what the object has besides its methods
 local async = require "luawait"
 
 local public = {}
@@ -33,11 +33,36 @@ local function net_objects(check)
   check("luawait.net.DatagramSocket", net.udp())
 end
 
+local function fs_objects(check)
+  local fs = require "luawait.fs"
+  local file <close> = fs.open("README.md")
+  local watch <close> = fs.watch("README.md")
+  check("luawait.fs.File", file)
+  check("luawait.fs.Watch", watch)
+end
+
+local function process_objects(check)
+  local child <close> = require("luawait.process").spawn({ "true" })
+  check("luawait.process.Process", child, { "argv", "pid", "stderr", "stdin", "stdout" })
+end
+
+local function signal_objects(check)
+  local signal = require "luawait.signal"
+  local listener <close> = signal.listen("SIGWINCH")
+  local handler <close> = signal.handle("SIGWINCH", print)
+  check("luawait.signal.Listener", listener)
+  check("luawait.signal.Handler", handler)
+end
+
 public.modules = {
   { name = "luawait", variable = "async", pages = "docs/*.md", objects = core_objects },
   { name = "luawait.std" },
   { name = "luawait.testing" },
   { name = "luawait.net", objects = net_objects },
+  { name = "luawait.fs", objects = fs_objects },
+  { name = "luawait.process", objects = process_objects },
+  { name = "luawait.signal", objects = signal_objects },
+  { name = "luawait.tty" },
 }
 
 -- Methods of the parent that a class does not have.
