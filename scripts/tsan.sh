@@ -1,5 +1,6 @@
 #!/bin/sh
-# Several Lua states in several threads, the monitor's threads and those of look-ups, under ThreadSanitizer.
+# Several Lua states in several threads, the monitor's threads, those of look-ups, and calls through the C API from other
+# threads, under ThreadSanitizer.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -22,4 +23,11 @@ threads() { timeout 240 $quiet "$host" "$@" spec/support/threads.lua; }
 check "several states in several threads" threads 4
 check "several states, interrupted" threads 3 interrupt
 check "one state, interrupted" threads 1 interrupt
+
+scripts/build.sh "$LUAWAIT_BUILD" -DLUAWAIT_EXAMPLES=ON
+futures=$LUAWAIT_BUILD/embed/embed_futures
+for case in $("$futures"); do
+  # shellcheck disable=SC2086 # words
+  check "C API, $case" timeout 240 $quiet "$futures" "$case"
+done
 tally_end

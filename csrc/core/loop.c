@@ -388,9 +388,10 @@ void lw_close_own_handle(lw_Loop *loop, uv_handle_t *handle) {
 }
 
 static uv_loop_t *make_uv_loop(lua_State *L) {
-  uv_loop_t *uv = malloc(sizeof *uv);
+  uv_loop_t *uv;
   int err;
   fill_stdio();
+  uv = malloc(sizeof *uv);
   err = uv != NULL ? uv_loop_init(uv) : UV_ENOMEM;
   if (err == 0) return uv;
   free(uv);

@@ -42,6 +42,7 @@ static void ended(lw_Job *job) {
 
 static void on_done(uv_work_t *uv, int status) {
   lw_Job *job = uv->data;
+  job->loop->in_uv--;
   if (status != 0) job->status = status;
   ended(job);
 }
@@ -57,7 +58,10 @@ static int start(lw_Job *job) {
   job->uv.data = job;
   if (job->cls->begin != NULL) job->cls->begin(job);
   err = uv_queue_work(job->loop->uv, &job->uv, on_work, on_done);
-  if (err != 0) lw_job_called(job, "uv_queue_work", err);
+  if (err == 0)
+    job->loop->in_uv++;
+  else
+    lw_job_called(job, "uv_queue_work", err);
   return err;
 }
 

@@ -65,6 +65,7 @@ static void on_block(uv_work_t *work, int status) {
   uv_buf_t block = uv_buf_init(source->block, LW_SLAB);
   int err;
   source->busy = 0;
+  source->loop->in_uv--;
   if (stream == NULL) {
     lw_slab_give(&source->io->slabs, source->block);
     free_source(source);
@@ -84,6 +85,9 @@ int lw_source_start(lw_Source *source) {
   if (source->block == NULL) return UV_ENOMEM;
   err = uv_queue_work(source->loop->uv, &source->work, read_block, on_block);
   source->busy = err == 0;
-  if (err != 0) lw_slab_give(&source->io->slabs, source->block);
+  if (err == 0)
+    source->loop->in_uv++;
+  else
+    lw_slab_give(&source->io->slabs, source->block);
   return err;
 }

@@ -1,5 +1,6 @@
 -- The functions of luawait.h, each by the cases of the programs spec/support/embed_*.c, which use that header alone.
 local embed = require "spec.support.embed"
+local helpers = require "spec.support.helpers"
 
 local programs = { "tasks", "futures", "limits", "memory" }
 if not os.execute("uname | grep -q Darwin") then programs[#programs + 1] = "faults" end
@@ -7,7 +8,7 @@ if not os.execute("uname | grep -q Darwin") then programs[#programs + 1] = "faul
 for _, program in ipairs(programs) do
   describe("the C API, " .. program .. ":", function()
     local name = "embed_" .. program
-    local source = assert(io.open("spec/support/" .. name .. ".c")):read("a")
+    local source = helpers.read_file("spec/support/" .. name .. ".c")
     local count = 0
     for case in source:match("Case cases%[%] = (%b{})"):gmatch('{%s*"([%w_]+)"') do
       count = count + 1
