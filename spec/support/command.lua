@@ -48,7 +48,7 @@ function command.type(args, steps, opts)
   opts = opts or {}
   local pairs_of = {}
   for i, step in ipairs(steps) do pairs_of[i] = ("(%s, %s)"):format(literal(step[1]), literal(step[2])) end
-  local result = shell(("%s python3 spec/support/terminal.py %s %s %s"):format(opts.prefix or "",
+  local result = shell(("%s python3 -I spec/support/terminal.py %s %s %s"):format(opts.prefix or "",
     quote("[" .. table.concat(pairs_of, ", ") .. "]"), opts.path or "bin/luawait", words(args)))
   if result.status ~= (opts.status or 0) then
     error(("status %d; %s; the terminal shows:\n%s"):format(result.status, result.stderr, result.stdout), 2)
