@@ -31,7 +31,8 @@ local process = {}
 
 ---Runs a program until it has ended and both its pipes have, fed and read at the same time. Waits. `argv[1]` is
 ---looked up on the PATH (of `env`, if that has one); no shell is involved. Raises OSError as spawn does; ProcessError
----(`status`, `signal`, `stdout`, `stderr`) with `check`, whose message shows the end of stderr; TimeoutError.
+---(`status`, `signal`, `stdout`, `stderr`) with `check`, whose message shows the end of stderr; TimeoutError (`stdout`,
+---`stderr`: what it had written until then) with `timeout`.
 ---Cancelled, timed out or failed, it has killed the program (with `group` all of its group) by SIGKILL and reaped it.
 ---@param argv string[] the program and its arguments; without zeros
 ---@param opts? luawait.process.RunOptions

@@ -184,20 +184,35 @@ local function feed(stdin, input)
   if not ok and err.code ~= "EPIPE" and err.code ~= "ECONNRESET" then error(err, 0) end
 end
 
---- Feeds the child and reads what it writes, all at the same time, until it has closed its pipes and ended.
-local function communicate(child, input)
+--- Feeds the child and reads what it writes, all at the same time, until it has closed its pipes and ended. `result`
+-- gets each thing as soon as it is known.
+local function communicate(child, input, result)
   local helpers <close> = setmetatable({}, Helpers)
   if child.stdin and input and input ~= "" then
     helpers[#helpers + 1] = core.create_task(function() feed(child.stdin, input) end)
   elseif child.stdin then
     child.stdin:close()
   end
-  local errors = child.stderr and core.create_task(function() return child.stderr:read_all() end)
+  local errors = child.stderr and core.create_task(function() result.stderr = child.stderr:read_all() end)
   helpers[#helpers + 1] = errors
-  local result = {stdout = child.stdout and child.stdout:read_all()}
-  result.stderr = errors and await(errors)
+  result.stdout = child.stdout and child.stdout:read_all()
+  if errors then await(errors) end
   result.status, result.signal = child:wait()
-  return result
+end
+
+--- What came from a child and was not read to its end: a cancelled read has left it in the stream.
+local function left_in(stream)
+  if not stream then return nil end
+  return stream:statistics().buffered > 0 and stream:read() or ""
+end
+
+--- Gives a TimeoutError that leaves the scope what the child had written.
+local Output = {}
+
+function Output:__close(err)
+  if not core.errors.is(err, core.errors.TimeoutError) then return end
+  err.stdout = self.result.stdout or left_in(self.child.stdout)
+  err.stderr = self.result.stderr or left_in(self.child.stderr)
 end
 
 local TAIL = 2000 -- bytes of stderr that an error shows
@@ -212,7 +227,9 @@ end
 
 local function run(what)
   local child <close> = start(what)
-  local result = scopes.timeout(what.timeout, communicate, child, what.input)
+  local result = {}
+  local _ <close> = setmetatable({child = child, result = result}, Output)
+  scopes.timeout(what.timeout, communicate, child, what.input, result)
   if what.check and result.status ~= 0 then raise_failed(what.argv[1], result) end
   return result
 end
@@ -221,8 +238,9 @@ end
 -- stdout=, stderr=} (status nil if a signal ended it, stdout and stderr nil if they are no pipes). Waits. Options as
 -- for spawn, but stdin is "null" unless there is opts.input, a string that it is fed, of which it may leave a part;
 -- opts.check: a status other than 0 raises ProcessError (status, signal, stdout, stderr; the message shows the end of
--- stderr); opts.timeout: seconds, after which TimeoutError is raised. Raises OSError as spawn does. Cancelled, timed
--- out or failed, it has killed the child (with opts.group its group) and reaped it. After subprocess.run.
+-- stderr); opts.timeout: seconds, after which TimeoutError is raised, which has what the child had written (stdout,
+-- stderr). Raises OSError as spawn does. Cancelled, timed out or failed, it has killed the child (with opts.group its
+-- group) and reaped it. After subprocess.run.
 function process.run(argv, opts)
   return run(plan("run", argv, opts, run_types))
 end
