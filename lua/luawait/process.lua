@@ -63,6 +63,15 @@ local run_types = {
   cwd = "string", env = "table", group = "boolean", input = "string", check = "boolean", timeout = "number",
 }
 
+--- Options that one of the two would pass over in silence.
+local function check_foreign(opts, types)
+  local others, other = spawn_types, "spawn"
+  if types == spawn_types then others, other = run_types, "run" end
+  for key in pairs(others) do
+    if opts[key] ~= nil and not types[key] then complain(2, "option '%s': only %s has it", key, other) end
+  end
+end
+
 local function check_options(opts, types)
   if opts == nil then return {} end
   if type(opts) ~= "table" then complain(2, "table expected, got %s", type(opts)) end
@@ -73,6 +82,7 @@ local function check_options(opts, types)
     end
     if value ~= value then complain(2, "option '%s': number expected, got NaN", key) end
   end
+  check_foreign(opts, types)
   if opts.cwd then check_string(2, opts.cwd, "option 'cwd': ") end
   if types.input and opts.input and opts.stdin and opts.stdin ~= "pipe" then
     complain(2, "option 'input': stdin is '%s'", tostring(opts.stdin))
@@ -127,12 +137,14 @@ end
 --- child:wait(): waits for its end; returns the exit status, or nil and the name of the signal that ended it. Any
 -- number of tasks may wait. A child whose pipes nobody reads may never end. A cancelled one leaves nothing behind.
 function Process:wait()
+  check.self(self, Process, "wait")
   return self.handle:wait()
 end
 
 --- child:kill(sig?): sends a signal ("SIGKILL"), to the whole group with opts.group. Returns false when it has ended,
 -- and nobody of its group is left. Raises OSError.
 function Process:kill(sig)
+  check.self(self, Process, "kill")
   local number = sig == nil and core.signal.number("SIGKILL") or type(sig) == "string" and core.signal.number(sig)
   if not number then
     check.fail(1, "kill", type(sig) == "string" and ("unknown signal '%s'"):format(sig)
@@ -143,6 +155,7 @@ end
 
 --- child:terminate(): as kill("SIGTERM").
 function Process:terminate()
+  check.self(self, Process, "terminate")
   return self:kill("SIGTERM")
 end
 

@@ -44,11 +44,16 @@ local function watch(self, name)
   end)
 end
 
+local function stop(self)
+  for _, each in pairs(self.watches) do each:close() end
+  self.queue:shutdown(true)
+end
+
 --- It becomes a Listener last: then it is finalized before its parts when the state is closed.
 local function new_listener(names)
   local queue = core.queue_for("a signal: " .. table.concat(names, " "))
   local self = {queue = queue, wait = (queue:iter()), pending = {}, watches = {}}
-  local _ <close> = setmetatable({}, {__close = function(_, err) if err then Listener.close(self) end end})
+  local _ <close> = setmetatable({}, {__close = function(_, err) if err then stop(self) end end})
   for _, name in ipairs(names) do
     self.watches[name] = self.watches[name] or watch(self, name)
   end
@@ -69,8 +74,8 @@ end
 
 --- listener:close(): listens no more; whoever waits for the next signal gets nil. Never waits; twice is fine.
 function Listener:close()
-  for _, each in pairs(self.watches) do each:close() end
-  self.queue:shutdown(true)
+  check.self(self, Listener, "close")
+  stop(self)
 end
 
 --- A <close> variable, and a for loop that is left, close it; so does the collector.
@@ -104,6 +109,7 @@ Handler.__index = Handler
 
 --- handler:close(): the function is called no more. Never waits; twice is fine.
 function Handler:close()
+  check.self(self, Handler, "close")
   self.watch:close()
 end
 
