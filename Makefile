@@ -15,9 +15,10 @@ build:
 install: build
 	@DESTDIR="$(DESTDIR)" cmake --install "$(or $(LUAWAIT_BUILD),build)" --prefix "$(or $(PREFIX),/usr/local)"
 
+# Lua programs need the module alone, not what else is installed.
 demo:
 	@scripts/setup.sh demo
-	@scripts/build.sh
+	@LUAWAIT_TARGET=core scripts/build.sh
 	@scripts/lua.sh examples/fetch_all.lua
 
 test: setup
@@ -27,7 +28,7 @@ test: setup
 # make bench PEERS=1: beside other schedulers, where they are installed
 bench:
 	@scripts/setup.sh bench
-	@scripts/build.sh
+	@LUAWAIT_TARGET=core scripts/build.sh
 	@python3 bench/run.py $(if $(PEERS),--peers) $(ARGS)
 
 # Layers, luacheck, the format of the C files, and clang-tidy.

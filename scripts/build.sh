@@ -1,6 +1,6 @@
 #!/bin/sh
 # Configures and builds into a directory (default: build): scripts/build.sh [DIR [CMAKE OPTION...]]
-# Environment: CC, LUAWAIT_WERROR=ON (warnings are errors).
+# Environment: CC, LUAWAIT_WERROR=ON (warnings are errors), LUAWAIT_TARGET (default: all that is installed).
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -21,4 +21,4 @@ if ! cmake -S . -B "$directory" "-DLUAWAIT_WERROR=${LUAWAIT_WERROR:-OFF}" "$@" >
   exit 1
 fi
 grep -A2 '^CMake Warning' "$log" >&2 || true
-cmake --build "$directory" --parallel "$jobs"
+cmake --build "$directory" --parallel "$jobs" ${LUAWAIT_TARGET:+--target "$LUAWAIT_TARGET"}

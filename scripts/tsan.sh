@@ -24,7 +24,6 @@ check "several states in several threads" threads 4
 check "several states, interrupted" threads 3 interrupt
 check "one state, interrupted" threads 1 interrupt
 
-scripts/build.sh "$LUAWAIT_BUILD" -DLUAWAIT_EXAMPLES=ON
 futures=$LUAWAIT_BUILD/embed/embed_futures
 for case in $("$futures"); do
   # shellcheck disable=SC2086 # words

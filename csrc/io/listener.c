@@ -75,8 +75,10 @@ static int accept_waiting(lua_State *L) {
     lw_io_close(&stream->handle);
     return 0;
   }
+  listener->handed = stream;
   lua_pushnil(L);
   call_accepted(L, listener);
+  listener->handed = NULL;
   return 0;
 }
 
@@ -88,12 +90,14 @@ static int accept_failed(lua_State *L) {
 }
 
 /* Lets no error through but one for want of memory. A connection that could not be accepted keeps waiting, and the
- * server is told, so that it tries again. */
+ * server is told, so that it tries again; one that could not be handed over is closed at once, not by the collector. */
 static int guarded(lua_State *L) {
   lw_Listener *listener = lua_touserdata(L, 2);
   lua_pushcfunction(L, lw_traceback);
   lua_insert(L, 1);
   if (lua_pcall(L, 2, 0, 1) == LUA_OK) return 0;
+  if (listener->handed != NULL) lw_io_close(&listener->handed->handle);
+  listener->handed = NULL;
   if (listener->waiting)
     report_to_server(L, listener, UV_ENOMEM);
   else

@@ -18,8 +18,9 @@ typedef struct lw_Listener {
   } uv;
   lw_Stream *(*make)(lua_State *L, lw_Loop *loop); /* pushes the stream that a connection is accepted into */
   int paused;                                      /* a connection that comes is left to wait */
-  int waiting; /* one does: libuv holds it, and looks for no further ones until it is accepted */
-  int errors;  /* failures of the system's accept in a row */
+  int waiting;       /* one does: libuv holds it, and looks for no further ones until it is accepted */
+  lw_Stream *handed; /* a connection that is being handed to the function */
+  int errors;        /* failures of the system's accept in a row */
 
   char path[sizeof((struct sockaddr_un *)0)->sun_path]; /* the file of a Unix socket, and which one; or "" */
   dev_t dev;

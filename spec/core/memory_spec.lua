@@ -75,13 +75,14 @@ describe("without memory:", function()
 
   for _, name in ipairs(programs.names()) do
     local source = programs.sources[name]
-    it(name .. ": one failure", function() round("once", stride(1, 7), source, programs.prelude) end)
-    it(name .. ": no memory from there on", function() round("on", stride(3, 11), source, programs.prelude) end)
+    local prelude = programs.prelude_of(source)
+    it(name .. ": one failure", function() round("once", stride(1, 7), source, prelude) end)
+    it(name .. ": no memory from there on", function() round("on", stride(3, 11), source, prelude) end)
     it(name .. ": a full collection at each allocation", function()
-      round("collect", stride(1, 5), source, programs.prelude)
+      round("collect", stride(1, 5), source, prelude)
     end)
     it(name .. ": the state is closed in each call", function()
-      round("close", 3, source, programs.prelude)
+      round("close", 3, source, prelude)
     end)
   end
 end)

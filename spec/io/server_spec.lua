@@ -1,5 +1,6 @@
 local async = require "luawait"
 local net = require "luawait.net"
+local core = require "luawait.core"
 local testing = require "luawait.testing"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
@@ -569,5 +570,22 @@ describe("serve, short of memory,", function()
       end)
     end
     assert.is_true(made > 0 and failed > 0)
+  end)
+end)
+
+describe("A connection that cannot be handed over", function()
+  it("is closed at once, and reported", function()
+    local reports, ok, data = helpers.collect(function()
+      local listener = core.net.listen("127.0.0.1", 0, 1, false, function() error("no room", 0) end)
+      local _ <close> = helpers.defer(function() listener:close() end)
+      local _, port = listener:address()
+      collectgarbage("stop")
+      local _ <close> = helpers.defer(function() collectgarbage("restart") end)
+      local client <close> = net.connect("127.0.0.1", port)
+      return async.timeout(20, client.read, client)
+    end)
+    assert.is_true(ok, data)
+    assert.is_nil(data)
+    assert.equal("no room", reports[1].error)
   end)
 end)

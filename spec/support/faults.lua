@@ -3,11 +3,12 @@
 -- each call leaves in the process. Everything happens in a child, on the build in which calls can fail:
 --
 --   local faults = require "spec.support.faults"
---   local rounds, names = faults.every_call(prelude, source)   -- raises with what the child says if anything is wrong
+--   local rounds, names = faults.every_call(source)   -- raises with what the child says if anything is wrong
 --
 -- A round may end well or with an error. It must not crash or hang, may not raise DeadlockError or TimeoutError (a task
 -- has lost its wake-up), and leaves no memory, no descriptor and no open handle behind.
 local helpers = require "spec.support.helpers"
+local programs = require "spec.support.programs"
 
 local faults = {}
 
@@ -94,8 +95,8 @@ function faults.calls(before, source)
 end
 
 --- Returns the number of rounds and the set of the names of the calls that failed in them.
-function faults.every_call(prelude, source)
-  local output = faults.child_output(("local SOURCE = %q\n%s\n%s"):format(source, prelude, driver))
+function faults.every_call(source)
+  local output = faults.child_output(("local SOURCE = %q\n%s\n%s"):format(source, programs.prelude_of(source), driver))
   local names = {}
   for name in output:gmatch("[^\n]+") do names[name] = true end
   return tonumber(output:match("(%d+)\n$")), names

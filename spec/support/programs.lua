@@ -1,7 +1,7 @@
 --- Programs that together touch every public function, for the specs that put obstacles in the way of each of their
 -- steps: an allocation fails, a call of libuv fails, the state is closed, the collector runs.
 --
--- Each is Lua source with `async`, `std`, `net`, `fs`, `process`, `signal` and `tty` as globals (see prelude). It
+-- Each is Lua source with `async`, `std`, `net`, `fs`, `process`, `signal` and `tty` as globals (see prelude_of). It
 -- ends by itself, well if nothing is put in its way; whatever is, it ends in time, with an error or without. Where
 -- one part of a program fails, the others come to know it by means of the library.
 local programs = {}
@@ -9,18 +9,28 @@ local programs = {}
 --- Where programs make their files. Whoever runs programs removes it in the end: some are ended in the middle.
 programs.scratch = os.tmpname() .. ".files"
 
---- Runs before each program.
-programs.prelude = ("scratch = %q\n"):format(programs.scratch) .. [[
-async, std, net = require "luawait", require "luawait.std", require "luawait.net"
-fs = require "luawait.fs"
-process, signal = require "luawait.process", require "luawait.signal"
-tty = require "luawait.tty"
+local MODULES = { "std", "net", "fs", "process", "signal", "tty" }
+
+local prelude = ("scratch = %q\n"):format(programs.scratch) .. [[
+async = require "luawait"
 async.set_exception_handler(function() end)
 -- One that has lost a wake-up ends with TimeoutError. Where memory runs out (torture.c sets `starving`) that may be the
 -- program's own fault: it ends soon.
 function run(fn, opts)
-  return async.run(function() return async.timeout(starving and 0.03 or 20, fn) end, opts)
-end]]
+  return async.run(function() return async.timeout(starving and 0.2 or 20, fn) end, opts)
+end
+]]
+
+--- What runs before the program with this source: it loads the modules that are named there, since that happens anew
+--- for each of its steps.
+function programs.prelude_of(source)
+  local lines = { prelude }
+  for _, name in ipairs(MODULES) do
+    local named = source:find("%f[%w_]" .. name .. "%.")
+    if named then lines[#lines + 1] = ('%s = require "luawait.%s"\n'):format(name, name) end
+  end
+  return table.concat(lines)
+end
 
 local sources = {}
 programs.sources = sources
@@ -508,11 +518,11 @@ sources["net: names"] = [[
   run(function()
     assert(net.resolve("127.0.0.1", 80)[1].port == 80)
     net.resolve("localhost", "80", { family = "inet" })
-    pcall(net.reverse, "127.0.0.1")
+    async.pcall(net.reverse, "127.0.0.1") -- pcall would swallow the end of the time that `run` gives
     local task = async.create_task(function() net.resolve("localhost") end)
     async.sleep(0)
     task:cancel()
-    pcall(async.await, task)
+    async.wait({ task })
     local server <close> = net.serve("localhost", 0, function(stream) stream:close() end)
     local _, port = server:address()
     local client <close> = net.connect("localhost", port)
