@@ -48,6 +48,12 @@ function check.path(value, position, name)
   if value:find("\0", 1, true) then check.fail(position, name, "string without zeros expected") end
 end
 
+--- For functions that do something before they wait: refuses what could not wait.
+function check.task(name)
+  if core.current_task() then return end
+  error(core.errors.RuntimeError(name .. " outside a task: run it with async.run or async.create_task"))
+end
+
 --- The object of a method whose class is the metatable `class`.
 function check.self(value, class, name)
   if getmetatable(value) == class then return end

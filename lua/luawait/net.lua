@@ -82,6 +82,7 @@ function net.connect(host, port, opts)
   check_host(host, "connect")
   port = check_port(port, "connect")
   opts = check_options(opts, 3, "connect", {timeout = "number", local_address = "string"})
+  check.task("connect")
   return scopes.timeout(opts.timeout, establish, host, port, opts.local_address)
 end
 
@@ -128,6 +129,7 @@ end
 function net.connect_unix(path, opts)
   check_path(path, "connect_unix")
   opts = check_options(opts, 2, "connect_unix", {timeout = "number"})
+  check.task("connect_unix")
   return scopes.timeout(opts.timeout, function()
     while true do
       local stream = core.net.connect_unix(path)

@@ -238,7 +238,8 @@ local function raise_failed(name, result)
   error(core.errors.ProcessError(message, result), 0)
 end
 
-local function run(what)
+local function run(caller, what)
+  check.task(caller)
   local child <close> = start(what)
   local result = {}
   local _ <close> = setmetatable({child = child, result = result}, Output)
@@ -255,14 +256,14 @@ end
 -- stderr). Raises OSError as spawn does. Cancelled, timed out or failed, it has killed the child (with opts.group its
 -- group) and reaped it. After subprocess.run.
 function process.run(argv, opts)
-  return run(plan("run", argv, opts, run_types))
+  return run("run", plan("run", argv, opts, run_types))
 end
 
 --- process.shell(line, opts?): as run, for a line of the shell (/bin/sh).
 function process.shell(line, opts)
   if type(line) ~= "string" then check.fail(1, "shell", ("string expected, got %s"):format(type(line)), 2) end
   if line:find("\0", 1, true) then check.fail(1, "shell", "string without zeros expected", 2) end
-  return run(plan("shell", {"/bin/sh", "-c", line}, opts, run_types))
+  return run("shell", plan("shell", {"/bin/sh", "-c", line}, opts, run_types))
 end
 
 return process

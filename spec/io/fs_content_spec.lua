@@ -1,6 +1,7 @@
 -- Whole files: read_file and write_file, plain, appending and atomic.
 local async = require "luawait"
 local fs = require "luawait.fs"
+local faults = require "spec.support.faults"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.fs"
 
@@ -179,6 +180,16 @@ describe("fs.write_file, atomic", function()
         local content = fs.read_file(dir .. "/a")
         assert.is_true(content == old or content == new)
       end
+    end)
+  end)
+
+  it("syncs the file before it takes the old one's place, and the directory after that", function()
+    if not faults.available() then return pending("no linker with --wrap") end
+    support.run(function(dir)
+      local calls = faults.calls('local fs = require "luawait.fs"',
+        ("fs.write_file(%q, 'new', { atomic = true })"):format(dir .. "/a"))
+      local pattern = "write\tOSError.*uv_fs_fsync\tOSError.*uv_fs_rename\tOSError.*uv_fs_fsync\tOSError"
+      assert.matches(pattern, calls)
     end)
   end)
 

@@ -398,6 +398,22 @@ describe("The options of a stream", function()
   end)
 end)
 
+describe("A TCP connection", function()
+  local faults = require "spec.support.faults"
+
+  it("sends small writes at once from its start on, and can be told not to", function()
+    if not faults.available() then return pending("no linker with --wrap") end
+    local before = [[
+      local net = require "luawait.net"
+      async.set_exception_handler(function() end) -- of accept, which fails too
+      local server <close> = net.serve("127.0.0.1", 0, function(stream) stream:read() end, { max_connections = 1 })
+      local first <close> = net.connect(server:address()) -- the others are not accepted, so the calls are the client's
+      while server:statistics().connections == 0 do async.sleep(0) end]]
+    assert.matches("uv_tcp_nodelay\twell", faults.calls(before, "net.connect(server:address()):close()"))
+    assert.matches("^uv_tcp_nodelay\tOSError\n$", faults.calls(before, "first:set_nodelay(false)"))
+  end)
+end)
+
 describe("Stream.statistics", function()
   it("counts", function()
     run_pair(function(client, server)

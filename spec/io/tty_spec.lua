@@ -357,6 +357,21 @@ describe("Wrong arguments", function()
 end)
 
 describe("The streams of a program", function()
+  it("give children no further descriptor", function()
+    if not is_linux then return pending("needs /proc") end
+    for _, command in ipairs({ "PROGRAM </etc/hosts >/dev/null", "cat /etc/hosts | PROGRAM 2>&1 | cat" }) do
+      assert.equal("same\n", (shell(command, [[
+        local function descriptors()
+          local list <close> = io.popen("ls /proc/self/fd")
+          return list:read("a")
+        end
+        local before = descriptors()
+        for _, open in ipairs({ tty.stdin, tty.stdout, tty.stderr }) do open() end
+        local after = descriptors()
+        say(after == before and "same" or before .. "became " .. after)]])))
+    end
+  end)
+
   it("leave no descriptor behind", function()
     if not is_linux then return pending("needs /proc") end
     for _, command in ipairs({ "PROGRAM </dev/null", "printf x | PROGRAM | cat", "PROGRAM <&- >&-" }) do

@@ -74,6 +74,26 @@ function faults.child_output(source, seconds)
   return helpers.child_output(source, { bare = true, seconds = seconds or 120, env = { LUA_CPATH = faults.path } })
 end
 
+--- The calls that `source` makes, in order, each with what came of it when it failed: "OSError", the name of the error,
+--- or "well". `source` is run, after `before`, in a task, once for each of them.
+function faults.calls(before, source)
+  return faults.child_output(([[
+    local async, helpers = require "luawait", require "spec.support.helpers"
+    local plans = require("luawait.core").call_faults
+    async.run(function()
+      %s
+      local n = 0
+      repeat
+        n = n + 1
+        plans.plan(n)
+        local ok, err = pcall(function() %s end)
+        local hit = plans.state().hit
+        plans.plan(0)
+        if hit then print(hit, ok and "well" or helpers.kind(err)) end
+      until not hit
+    end)]]):format(before, source))
+end
+
 --- Returns the number of rounds and the set of the names of the calls that failed in them.
 function faults.every_call(source)
   local output = faults.child_output(("local SOURCE = %q\n%s\n%s"):format(source, programs.prelude_of(source), driver))
