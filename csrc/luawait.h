@@ -236,10 +236,11 @@ typedef struct luawait_Limits {
 
 /* Sets limits for what the loop runs in this state. A step that exceeds one is stopped: its task or callback ends with
  * an error that no pcall, xpcall, coroutine or <close> variable of the script can keep from ending it; the other tasks
- * go on. Instructions are counted roughly: to about a thousand, each call as one more, and each switch between
- * coroutines as a hundred; code that the program itself calls with lua_pcall is not counted. Memory is counted by
- * standing in for the state's allocator (lua_setallocf), until luawait_close; a request that exceeds the limit fails,
- * as if there were no memory, for whoever makes it. What luawait.net and its kin hold outside of Lua is not counted.
+ * go on. Instructions are counted roughly: to about a thousand, each call as one more, each switch between
+ * coroutines as a hundred, and in a recursion deeper than 1,000 levels each as several; code that the program itself
+ * calls with lua_pcall is not counted. Memory is counted by standing in for the state's allocator (lua_setallocf),
+ * until luawait_close; a request that exceeds the limit fails, as if there were no memory, for whoever makes it. What
+ * luawait.net and its kin hold outside of Lua is not counted.
  *
  * To be set before scripts are loaded: it sets the hook of the state, which coroutines made from then on inherit, and
  * replaces the globals setmetatable, by one that refuses __gc, and xpcall, coroutine.create and coroutine.wrap, by ones

@@ -486,15 +486,16 @@ function TaskGroup:create_task(awaitable, opts) end
 ---error. Twice or too late does nothing. Does not wait. After `asyncio.TaskGroup.cancel` of Python 3.15.
 function TaskGroup:cancel() end
 
----`pcall` that does not catch a CancelledError: it passes. The function may wait.
+---`pcall` that does not catch a CancelledError: it passes, as, in a task, does a KeyboardInterrupt. The function may
+---wait.
 ---@param fn function
 ---@param ... any its arguments
 ---@return boolean ok
 ---@return any ... its results, or the error
 function async.pcall(fn, ...) end
 
----`xpcall` that does not catch a CancelledError: it passes, unseen by the handler. The function may wait, the handler
----not.
+---`xpcall` that does not catch a CancelledError: it passes, as, in a task, does a KeyboardInterrupt, unseen by the
+---handler. The function may wait, the handler not.
 ---@param fn function
 ---@param handler fun(err: any): any
 ---@param ... any its arguments

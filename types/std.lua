@@ -10,15 +10,16 @@
 ---@field coroutine luawait.std.coroutine
 local std = {}
 
----`pcall` that does not catch a CancelledError: it passes. The function may wait. The same as `async.pcall`.
+---`pcall` that does not catch a CancelledError: it passes, as, in a task, does a KeyboardInterrupt. The function may
+---wait. The same as `async.pcall`.
 ---@param fn function
 ---@param ... any its arguments
 ---@return boolean ok
 ---@return any ... its results, or the error
 function std.pcall(fn, ...) end
 
----`xpcall` that does not catch a CancelledError: it passes, unseen by the handler. The function may wait, the handler
----not. The same as `async.xpcall`.
+---`xpcall` that does not catch a CancelledError: it passes, as, in a task, does a KeyboardInterrupt, unseen by the
+---handler. The function may wait, the handler not. The same as `async.xpcall`.
 ---@param fn function
 ---@param handler fun(err: any): any
 ---@param ... any its arguments

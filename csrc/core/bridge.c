@@ -8,10 +8,16 @@
 
 /* ---- pcall and xpcall that let a cancellation pass ---- */
 
+/* In a task that the second SIGINT interrupts, what interrupts it passes too. Outside it is the error of a run. */
+static int must_pass(lua_State *L, int index) {
+  return lw_error_is(L, index, LW_CANCELLED_ERROR) ||
+         (lw_loop(L)->current != NULL && lw_error_is(L, index, LW_KEYBOARD_INTERRUPT));
+}
+
 /* `context` is how many values at the bottom of the stack are not results. */
 static int protected_end(lua_State *L, int status, lua_KContext context) {
   if (LW_UNLIKELY(status != LUA_OK && status != LUA_YIELD)) {
-    if (lw_error_is(L, -1, LW_CANCELLED_ERROR)) return lua_error(L);
+    if (must_pass(L, -1)) return lua_error(L);
     lua_pushboolean(L, 0);
     lua_insert(L, -2);
     return 2;
@@ -46,7 +52,7 @@ static int try(lua_State *L) {
  * being stopped. */
 static int handle_message(lua_State *L) {
   lua_settop(L, 1);
-  if (lw_loop(L)->stopping || lw_error_is(L, 1, LW_CANCELLED_ERROR)) return 1;
+  if (lw_loop(L)->stopping || must_pass(L, 1)) return 1;
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_insert(L, 1);
   lua_call(L, 1, 1);

@@ -7,6 +7,7 @@
 enum {
   COUNT = 1000, /* instructions between two calls of the hook */
   SWITCH = 100, /* what going on in another coroutine counts, which has its own count: so that none is for nothing */
+  DEEP = 1000,  /* levels of a stack from which on instructions count more */
   OF_INSTRUCTIONS = 1, /* lw_Loop.stopping */
   OF_MEMORY = 2,
   MASK = LUA_MASKCOUNT | LUA_MASKCALL
@@ -36,10 +37,19 @@ static void stop(lua_State *L, lua_Debug *ar, const lw_Embed *embed) {
   lua_error(L);
 }
 
+/* What an instruction counts. Whenever an error is caught, Lua looks through the whole stack: what a script could do in
+ * no time takes long in a deep recursion. So it counts twice as much with each doubling of the depth. */
+static unsigned long weight(lua_State *L) {
+  lua_Debug ar;
+  int n = 1;
+  while (lua_getstack(L, n * DEEP, &ar)) n *= 2;
+  return (unsigned long)n;
+}
+
 static void count(lua_State *L, const lua_Debug *ar, lw_Embed *embed) {
   lw_Meter *meter = &embed->meter;
   if (ar->event == LUA_HOOKCOUNT)
-    meter->used += (unsigned long)lua_gethookcount(L);
+    meter->used += (unsigned long)lua_gethookcount(L) * weight(L);
   else
     meter->used += L != meter->last ? SWITCH : 1;
   meter->last = L;

@@ -393,6 +393,21 @@ print(ok, err.name)]])
     assert.equal("false\tKeyboardInterrupt\n", output)
   end)
 
+  for _, call in ipairs { "async.pcall(forever)", "async.xpcall(forever, print)" } do
+    it("a second time passes " .. call .. ", as a cancellation does", function()
+      local output = helpers.child_output(interrupt .. [[
+local function forever() while true do end end
+local ok, err = pcall(async.run, function()
+  interrupt()
+  interrupt()
+  print("swallowed", ]] .. call .. [[)
+end, { signals = true, shutdown_timeout = 1 })
+print(ok, err.name)
+print(async.pcall(function() error(async.KeyboardInterrupt("outside of tasks")) end))]])
+      assert.equal("false\tKeyboardInterrupt\nfalse\tKeyboardInterrupt: outside of tasks\n", output)
+    end)
+  end
+
   it("a second time interrupts a cleanup that waits", function()
     local result = helpers.child(interrupt .. [[
 local ok, err = pcall(async.run, function()

@@ -177,6 +177,27 @@ static void reports(void) {
   end_state(L);
 }
 
+/* Each error that is caught takes time in proportion to the depth of the stack, which Lua then looks through. */
+static void deep_stacks(void) {
+  static const char *const scripts[] = {
+      "local function deep(n) if n > 0 then return 1 + deep(n - 1) end "
+      "  while true do caught = caught + 1 pcall(error) end end deep(5000)",
+      "local function f() caught = caught + 1 pcall(f) pcall(f) end f()",
+  };
+  static const long most[] = {6000, 12000}; /* 19,600 and 24,900, if depth were for nothing */
+  size_t i;
+  for (i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+    lua_State *L = new_limited(200000, 0);
+    do_lua(L, "caught = 0");
+    push_lua(L, scripts[i]);
+    CHECK_INT(luawait_call(L, 0, 0), LUAWAIT_ERROR);
+    CHECK_TOP(L, "instruction limit exceeded");
+    CHECK(global_int(L, "caught") > 100);
+    CHECK(global_int(L, "caught") < most[i]);
+    end_state(L);
+  }
+}
+
 static void memory(void) {
   static const char *const scripts[] = {
       "local t = {} while true do t[#t + 1] = {1, 2, 3} end",
@@ -233,6 +254,7 @@ static const Case cases[] = {{"instructions", instructions},
                              {"within_limits", within_limits},
                              {"endless_cleanup", endless_cleanup},
                              {"finalizers", finalizers},
+                             {"deep_stacks", deep_stacks},
                              {"memory", memory},
                              {"reports", reports},
                              {"memory_comes_back", memory_comes_back},
