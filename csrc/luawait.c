@@ -32,11 +32,23 @@ static const char MODULE = 0;
 
 enum { CALL_FAULTS = 1 };
 
+typedef void Opener(lua_State *L, int loop_index, lw_Loop *loop);
+
+/* Those that add to the table on the top. */
+static Opener *const openers[] = {lw_open_failure, lw_open_future,    lw_open_task,      lw_open_handle,
+                                  lw_open_timers,  lw_open_coroutine, lw_open_scope,     lw_open_runner,
+                                  lw_open_gather,  lw_open_wait,      lw_open_shield,    lw_open_event,
+                                  lw_open_lock,    lw_open_semaphore, lw_open_condition, lw_open_barrier,
+                                  lw_open_queue,   lw_open_bridge,    lw_open_luv,       lw_open_testing};
+
+/* Those that push a table of their own; net comes first, for what all of io shares. */
+static const struct {
+  const char *name;
+  Opener *open;
+} parts[] = {{"net", lw_open_net},         {"fs", lw_open_fs},   {"signal", lw_open_signal},
+             {"process", lw_open_process}, {"tty", lw_open_tty}, {"input", lw_open_input}};
+
 int luaopen_luawait_core(lua_State *L) {
-  static void (*const openers[])(lua_State *, int, lw_Loop *) = {
-      lw_open_failure, lw_open_future,    lw_open_task,      lw_open_handle,  lw_open_timers, lw_open_coroutine,
-      lw_open_scope,   lw_open_runner,    lw_open_gather,    lw_open_wait,    lw_open_shield, lw_open_event,
-      lw_open_lock,    lw_open_semaphore, lw_open_condition, lw_open_barrier, lw_open_queue};
   lw_Loop *loop;
   int loop_index;
   size_t i;
@@ -53,29 +65,18 @@ int luaopen_luawait_core(lua_State *L) {
   lw_open_fan(L, loop_index, loop);
   lua_newtable(L);
   for (i = 0; i < sizeof openers / sizeof *openers; i++) openers[i](L, loop_index, loop);
-  lw_open_bridge(L, loop_index);
+  for (i = 0; i < sizeof parts / sizeof *parts; i++) {
+    parts[i].open(L, loop_index, loop);
+    lua_setfield(L, -2, parts[i].name);
+  }
   lw_open_errors(L);
   lua_setfield(L, -2, "errors");
-  lw_open_net(L, loop_index, loop);
-  lua_setfield(L, -2, "net");
-  lw_open_fs(L, loop_index, loop);
-  lua_setfield(L, -2, "fs");
-  lw_open_signal(L, loop_index);
-  lua_setfield(L, -2, "signal");
-  lw_open_process(L, loop_index, loop);
-  lua_setfield(L, -2, "process");
-  lw_open_tty(L, loop_index);
-  lua_setfield(L, -2, "tty");
-  lw_open_input(L, loop_index);
-  lua_setfield(L, -2, "input");
-  lw_open_luv(L, loop_index);
+  lua_pushvalue(L, CALL_FAULTS);
+  lua_setfield(L, -2, "call_faults");
   lua_pushliteral(L, LUAWAIT_VERSION);
   lua_setfield(L, -2, "_VERSION");
   lua_pushstring(L, uv_version_string());
   lua_setfield(L, -2, "libuv");
-  lw_open_testing(L, loop_index, loop);
-  lua_pushvalue(L, CALL_FAULTS);
-  lua_setfield(L, -2, "call_faults");
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &MODULE);
   return 1;

@@ -871,6 +871,8 @@ function errors.is(value, class) end
 
 ---A deadline has passed. After Python's `TimeoutError`.
 ---@class luawait.TimeoutError: luawait.Error
+---@field stdout? string of process.run: what the program had written
+---@field stderr? string
 
 ---Something was called where or when it cannot be. After Python's `RuntimeError`.
 ---@class luawait.RuntimeError: luawait.Error
@@ -919,7 +921,7 @@ function errors.is(value, class) end
 ---A child process failed. After Python's `subprocess.CalledProcessError`.
 ---@class luawait.ProcessError: luawait.Error
 ---@field status? integer
----@field signal? integer
+---@field signal? string its name
 ---@field stdout? string
 ---@field stderr? string
 

@@ -6,7 +6,7 @@
 ---@class luawait.process
 local process = {}
 
----@class luawait.process.SpawnOptions
+---@class luawait.process.Options
 ---@field cwd? string the directory in which it starts (default: this program's)
 ---@field env? table<string, string | false> variables that it gets besides or instead of this program's; false: not
 --- this one
@@ -16,9 +16,11 @@ local process = {}
 ---@field stderr? "pipe" | "null" | "inherit" | "stdout" | luawait.fs.File "stdout": to where stdout goes (default
 --- "pipe")
 ---@field group? boolean it leads a session and process group of its own, which signals sent to it reach as a whole
+
+---@class luawait.process.SpawnOptions: luawait.process.Options
 ---@field detached? boolean it has a session of its own, and may outlive its scope and the run
 
----@class luawait.process.RunOptions: luawait.process.SpawnOptions
+---@class luawait.process.RunOptions: luawait.process.Options
 ---@field input? string what it is fed; it may leave a part, or all of it
 ---@field check? boolean raise ProcessError unless it ends with status 0
 ---@field timeout? number seconds; then it is killed, and TimeoutError raised
@@ -31,7 +33,8 @@ local process = {}
 
 ---Runs a program until it has ended and both its pipes have, fed and read at the same time. Waits. `argv[1]` is
 ---looked up on the PATH (of `env`, if that has one); no shell is involved. Raises OSError as spawn does; ProcessError
----(`status`, `signal`, `stdout`, `stderr`) with `check`, whose message shows the end of stderr; TimeoutError.
+---(`status`, `signal`, `stdout`, `stderr`) with `check`, whose message shows the end of stderr; TimeoutError (`stdout`,
+---`stderr`: what it had written until then) with `timeout`.
 ---Cancelled, timed out or failed, it has killed the program (with `group` all of its group) by SIGKILL and reaped it.
 ---@param argv string[] the program and its arguments; without zeros
 ---@param opts? luawait.process.RunOptions

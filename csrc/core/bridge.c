@@ -220,10 +220,11 @@ static int bridge_wrap(lua_State *L) {
   return 1;
 }
 
-void lw_open_bridge(lua_State *L, int loop_index) {
+void lw_open_bridge(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg funcs[] = {{"pcall", async_pcall}, {"xpcall", async_xpcall}, {"try", try}, {NULL, NULL}};
   static const luaL_Reg coroutines[] = {{"resume", bridge_resume}, {"wrap", bridge_wrap}, {NULL, NULL}};
   int library;
+  (void)loop;
   lw_setfuncs(L, loop_index, funcs);
   lua_newtable(L);
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);

@@ -5,6 +5,6 @@
 #include "core/loop.h"
 
 /* Adds pcall, xpcall and coroutine to the table on the top. */
-void lw_open_bridge(lua_State *L, int loop_index);
+void lw_open_bridge(lua_State *L, int loop_index, lw_Loop *loop);
 
 #endif

@@ -114,6 +114,7 @@ struct lw_Loop {
   int open;             /* are the handles above initialised? */
   int foreign;          /* `uv` is the program's: only what is ours in it may be closed */
   uint32_t in_uv;       /* handles of ours that libuv knows, and requests that belong to none: closing waits for them */
+  lw_List jobs;         /* of io/job: all whose blocks are not freed yet */
   lw_List handles;      /* of the io, open: by what they are linked in, only close_handle knows */
   uint32_t polls;       /* counts them */
   void *owner;          /* the Runner that opened it, or the lw_Embed */

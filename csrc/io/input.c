@@ -103,9 +103,10 @@ static int input_is_terminal(lua_State *L) {
   return 1;
 }
 
-void lw_open_input(lua_State *L, int loop_index) {
+void lw_open_input(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg funcs[] = {
       {"ready", input_ready}, {"read", input_read}, {"is_terminal", input_is_terminal}, {NULL, NULL}};
+  (void)loop;
   lw_io_class(L, loop_index, &input_class, NULL, NULL);
   lua_pop(L, 1);
   lua_newtable(L);

@@ -3,9 +3,9 @@
 #ifndef LUAWAIT_IO_INPUT_H
 #define LUAWAIT_IO_INPUT_H
 
-#include <lua.h>
+#include "core/loop.h"
 
-/* Pushes the table of its functions: is_terminal, ready, read. Opened after lw_open_net. */
-void lw_open_input(lua_State *L, int loop_index);
+/* Pushes the table of its functions: is_terminal, ready, read. After lw_open_net. */
+void lw_open_input(lua_State *L, int loop_index, lw_Loop *loop);
 
 #endif

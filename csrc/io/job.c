@@ -5,10 +5,15 @@
 
 #include "base/error.h"
 
-/* The registry holds the metatable of jobs under the address of this. */
-static const char JOB = 0;
+/* The registry holds the metatable of jobs, and what ends them with the state, under the addresses of these. */
+static const char JOB = 0, JOBS = 0;
 
 /* ---- life ---- */
+
+static void free_job(lw_Job *job) {
+  lw_list_remove(&job->loop->jobs, &job->all);
+  free(job);
+}
 
 static void advance(lw_Lane *lane);
 
@@ -35,7 +40,7 @@ static void done(lw_Job *job) {
   job->stage = LW_JOB_DONE;
   if (job->request.task == NULL) release(job);
   if (job->dropped)
-    free(job);
+    free_job(job);
   else
     lw_request_done(job->loop, &job->request, job->status);
 }
@@ -109,17 +114,34 @@ static void abandon(lw_Job *job) {
   }
 }
 
-static int job_gc(lua_State *L) {
-  lw_Job **box = lua_touserdata(L, 1), *job = *box;
-  if (job == NULL) return 0;
-  *box = NULL;
+/* The userdata is gone. */
+static void drop(lw_Job *job) {
   job->request.task = NULL;
   abandon(job);
   if (job->stage == LW_JOB_RUNNING || job->stage == LW_JOB_WAITING) {
     job->dropped = 1;
   } else {
     release(job);
-    free(job);
+    free_job(job);
+  }
+}
+
+static int job_gc(lua_State *L) {
+  lw_Job **box = lua_touserdata(L, 1), *job = *box;
+  *box = NULL;
+  if (job != NULL) drop(job);
+  return 0;
+}
+
+/* The state is being closed. Lua loses a finalizer that it has no memory to call: jobs that were left that way go now.
+ */
+static int jobs_gc(lua_State *L) {
+  lw_List *jobs = &lw_loop(L)->jobs;
+  lw_Link *link, *next;
+  for (link = jobs->first; link != NULL; link = next) {
+    lw_Job *job = LW_CONTAINER(link, lw_Job, all);
+    next = lw_list_next(jobs, link);
+    if (!job->dropped) drop(job);
   }
   return 0;
 }
@@ -173,6 +195,7 @@ lw_Job *lw_job_new(lua_State *L, lw_Loop *loop, const lw_JobClass *cls, size_t s
   job->request.cls = &request_class;
   job->cls = cls;
   job->loop = loop;
+  lw_list_push(&loop->jobs, &job->all);
   return job;
 }
 
@@ -208,7 +231,11 @@ int lw_job_called(lw_Job *job, const char *call, int result) {
 }
 
 void lw_open_job(lua_State *L, int loop_index) {
-  static const luaL_Reg meta[] = {{"__gc", job_gc}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__gc", job_gc}, {NULL, NULL}}, ending[] = {{"__gc", jobs_gc}, {NULL, NULL}};
   lw_class(L, loop_index, "Job", NULL, meta);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &JOB);
+  lua_newuserdatauv(L, 0, 0);
+  lw_class(L, loop_index, "Jobs", NULL, ending);
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &JOBS);
 }

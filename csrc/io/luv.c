@@ -117,8 +117,9 @@ static int attach_luv(lua_State *L) {
   return 0;
 }
 
-void lw_open_luv(lua_State *L, int loop_index) {
+void lw_open_luv(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg meta[] = {{"__gc", luv_gc}, {NULL, NULL}};
+  (void)loop;
   lua_pushvalue(L, loop_index);
   lw_class(L, loop_index, "Luv", NULL, meta);
   lua_pushcclosure(L, attach_luv, 2);

@@ -169,9 +169,10 @@ static int signal_watch(lua_State *L) {
   return 1;
 }
 
-void lw_open_signal(lua_State *L, int loop_index) {
+void lw_open_signal(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg methods[] = {{"close", lw_io_close_method}, {"is_closing", lw_io_is_closing}, {NULL, NULL}};
   static const luaL_Reg funcs[] = {{"number", signal_number}, {"watch", signal_watch}, {NULL, NULL}};
+  (void)loop;
   lw_io_class(L, loop_index, &watch_class, methods, NULL);
   lua_pop(L, 1);
   lua_newtable(L);

@@ -26,6 +26,6 @@ void lw_disposition_release(lw_Io *io, lw_Disposition *disposition);
 void lw_push_signal_name(lua_State *L, int signum);
 
 /* Pushes the table of C functions on which luawait.signal stands. */
-void lw_open_signal(lua_State *L, int loop_index);
+void lw_open_signal(lua_State *L, int loop_index, lw_Loop *loop);
 
 #endif

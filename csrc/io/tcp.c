@@ -167,7 +167,7 @@ static int net_report(lua_State *L) {
   return 0;
 }
 
-int lw_open_net(lua_State *L, int loop_index, lw_Loop *loop) {
+void lw_open_net(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg funcs[] = {
       {"connect", net_connect}, {"listen", net_listen}, {"failure", net_failure}, {"report", net_report}, {NULL, NULL}};
   lw_open_io(L, loop);
@@ -180,5 +180,4 @@ int lw_open_net(lua_State *L, int loop_index, lw_Loop *loop) {
   lw_open_unix(L, loop_index);
   lw_open_udp(L, loop_index, loop);
   lw_open_dns(L, loop_index);
-  return 1;
 }

@@ -5,6 +5,6 @@
 #include "core/loop.h"
 
 /* Pushes the table of C functions on which luawait.net stands. */
-int lw_open_net(lua_State *L, int loop_index, lw_Loop *loop);
+void lw_open_net(lua_State *L, int loop_index, lw_Loop *loop);
 
 #endif

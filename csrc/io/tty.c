@@ -188,9 +188,10 @@ static int tty_set_mode(lua_State *L) {
   return 0;
 }
 
-void lw_open_tty(lua_State *L, int loop_index) {
+void lw_open_tty(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg funcs[] = {
       {"open", tty_open}, {"winsize", tty_winsize}, {"set_mode", tty_set_mode}, {NULL, NULL}};
+  (void)loop;
   lw_io_class(L, loop_index, &terminal_class, NULL, NULL);
   lua_pop(L, 1);
   lua_newtable(L);

@@ -5,6 +5,6 @@
 #include "core/loop.h"
 
 /* Pushes the table of C functions on which luawait.tty stands. */
-void lw_open_tty(lua_State *L, int loop_index);
+void lw_open_tty(lua_State *L, int loop_index, lw_Loop *loop);
 
 #endif

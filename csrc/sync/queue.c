@@ -1,4 +1,5 @@
 #include <lauxlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "sync/items.h"
@@ -16,6 +17,7 @@ typedef struct Queue {
   lua_Integer promised_items, promised_slots;
   lua_Integer unfinished; /* items put and not reported as done */
   int shut_down;
+  const char *purpose; /* of a queue that serves another object: what its getters wait for; else NULL */
 } Queue;
 
 static const char QUEUE_CLASS[] = "Queue";
@@ -264,6 +266,16 @@ static int new_priority_queue(lua_State *L) {
   return 1;
 }
 
+/* queue_for(purpose): a Queue that serves another object; a task that gets from it is said to wait for `purpose`. */
+static int new_queue_for(lua_State *L) {
+  size_t n;
+  const char *purpose = lw_check_string(L, 1, &n);
+  Queue *queue = lw_new_object(L, QUEUE_CLASS, sizeof *queue + n + 1, LW_ITEMS);
+  queue->items.order = LW_FIFO;
+  queue->purpose = memcpy(queue + 1, purpose, n + 1);
+  return 1;
+}
+
 /* queue:qsize(): the number of items in it, without those promised to tasks that are about to run */
 static int queue_qsize(lua_State *L) {
   lua_pushinteger(L, size(self(L)));
@@ -323,8 +335,12 @@ static void describe(lua_State *L, const char *what, const Queue *queue, const l
 }
 
 static void get_describe(lua_State *L, lw_Loop *loop, void *on) {
+  const Queue *queue = LW_CONTAINER(on, Queue, getters);
   (void)loop;
-  describe(L, "get from", LW_CONTAINER(on, Queue, getters), on);
+  if (queue->purpose != NULL)
+    lua_pushstring(L, queue->purpose);
+  else
+    describe(L, "get from", queue, on);
 }
 
 static void put_describe(lua_State *L, lw_Loop *loop, void *on) {
@@ -383,5 +399,6 @@ void lw_open_queue(lua_State *L, int loop_index, lw_Loop *loop) {
   lw_add_constructor(L, loop_index, "Queue", new_queue);
   lw_add_constructor(L, loop_index, "LifoQueue", new_lifo_queue);
   lw_add_constructor(L, loop_index, "PriorityQueue", new_priority_queue);
+  lw_add_constructor(L, loop_index, "queue_for", new_queue_for);
   lua_pop(L, 1);
 }

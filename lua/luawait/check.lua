@@ -48,4 +48,10 @@ function check.path(value, position, name)
   if value:find("\0", 1, true) then check.fail(position, name, "string without zeros expected") end
 end
 
+--- The object of a method whose class is the metatable `class`.
+function check.self(value, class, name)
+  if getmetatable(value) == class then return end
+  check.fail(1, name, ("%s expected, got %s"):format(class.__name, type(value)))
+end
+
 return check

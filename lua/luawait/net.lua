@@ -7,6 +7,7 @@ local race = require "luawait.net.race"
 local new_server = require "luawait.net.server"
 
 local BACKLOG = 128 -- connections that the system keeps waiting
+local LARGEST_BACKLOG = 0x7fffffff -- as a C int; the system has a lower limit of its own
 local RETRY = 0.01 -- seconds after which a Unix server whose backlog was full is tried again
 local STEP = 0.25 -- seconds after which the next address is tried beside those before it (RFC 8305, section 8)
 
@@ -90,11 +91,15 @@ local function numeric(host, port)
   return list
 end
 
+local function backlog_of(opts)
+  return math.min(opts.backlog or BACKLOG, LARGEST_BACKLOG)
+end
+
 --- The listener on the first of the addresses that can be had. Raises the error of the last one.
 local function listen_first(addresses, port, opts, accepted)
   local failure
   for _, address in ipairs(addresses) do
-    local ok, listener = pcall(core.net.listen, address, port, opts.backlog or BACKLOG, opts.reuseport, accepted)
+    local ok, listener = pcall(core.net.listen, address, port, backlog_of(opts), opts.reuseport, accepted)
     if ok then return listener end
     failure = listener
   end
@@ -141,7 +146,7 @@ function net.serve_unix(path, handler, opts)
   check.callable(handler, 2, "serve_unix")
   opts = check_options(opts, 3, "serve_unix", {backlog = "count", max_connections = "count"})
   return new_server(function(accepted)
-    return core.net.listen_unix(path, opts.backlog or BACKLOG, accepted)
+    return core.net.listen_unix(path, backlog_of(opts), accepted)
   end, handler, opts)
 end
 
@@ -153,6 +158,11 @@ local function check_port_option(opts, key, name)
 end
 
 local function check_udp_options(opts)
+  for _, key in ipairs {"host", "remote_host"} do
+    if opts[key] and opts[key]:find("\0", 1, true) then
+      check.fail(1, "udp", ("option '%s': string without zeros expected"):format(key))
+    end
+  end
   if opts.family and opts.family ~= "inet" and opts.family ~= "inet6" then
     check.fail(1, "udp", ("option 'family': \"inet\" or \"inet6\" expected, got \"%s\""):format(opts.family))
   end

@@ -63,6 +63,15 @@ local run_types = {
   cwd = "string", env = "table", group = "boolean", input = "string", check = "boolean", timeout = "number",
 }
 
+--- Options that one of the two would pass over in silence.
+local function check_foreign(opts, types)
+  local others, other = spawn_types, "spawn"
+  if types == spawn_types then others, other = run_types, "run" end
+  for key in pairs(others) do
+    if opts[key] ~= nil and not types[key] then complain(2, "option '%s': only %s has it", key, other) end
+  end
+end
+
 local function check_options(opts, types)
   if opts == nil then return {} end
   if type(opts) ~= "table" then complain(2, "table expected, got %s", type(opts)) end
@@ -73,6 +82,7 @@ local function check_options(opts, types)
     end
     if value ~= value then complain(2, "option '%s': number expected, got NaN", key) end
   end
+  check_foreign(opts, types)
   if opts.cwd then check_string(2, opts.cwd, "option 'cwd': ") end
   if types.input and opts.input and opts.stdin and opts.stdin ~= "pipe" then
     complain(2, "option 'input': stdin is '%s'", tostring(opts.stdin))
@@ -127,12 +137,14 @@ end
 --- child:wait(): waits for its end; returns the exit status, or nil and the name of the signal that ended it. Any
 -- number of tasks may wait. A child whose pipes nobody reads may never end. A cancelled one leaves nothing behind.
 function Process:wait()
+  check.self(self, Process, "wait")
   return self.handle:wait()
 end
 
 --- child:kill(sig?): sends a signal ("SIGKILL"), to the whole group with opts.group. Returns false when it has ended,
 -- and nobody of its group is left. Raises OSError.
 function Process:kill(sig)
+  check.self(self, Process, "kill")
   local number = sig == nil and core.signal.number("SIGKILL") or type(sig) == "string" and core.signal.number(sig)
   if not number then
     check.fail(1, "kill", type(sig) == "string" and ("unknown signal '%s'"):format(sig)
@@ -143,6 +155,7 @@ end
 
 --- child:terminate(): as kill("SIGTERM").
 function Process:terminate()
+  check.self(self, Process, "terminate")
   return self:kill("SIGTERM")
 end
 
@@ -184,20 +197,35 @@ local function feed(stdin, input)
   if not ok and err.code ~= "EPIPE" and err.code ~= "ECONNRESET" then error(err, 0) end
 end
 
---- Feeds the child and reads what it writes, all at the same time, until it has closed its pipes and ended.
-local function communicate(child, input)
+--- Feeds the child and reads what it writes, all at the same time, until it has closed its pipes and ended. `result`
+-- gets each thing as soon as it is known.
+local function communicate(child, input, result)
   local helpers <close> = setmetatable({}, Helpers)
   if child.stdin and input and input ~= "" then
     helpers[#helpers + 1] = core.create_task(function() feed(child.stdin, input) end)
   elseif child.stdin then
     child.stdin:close()
   end
-  local errors = child.stderr and core.create_task(function() return child.stderr:read_all() end)
+  local errors = child.stderr and core.create_task(function() result.stderr = child.stderr:read_all() end)
   helpers[#helpers + 1] = errors
-  local result = {stdout = child.stdout and child.stdout:read_all()}
-  result.stderr = errors and await(errors)
+  result.stdout = child.stdout and child.stdout:read_all()
+  if errors then await(errors) end
   result.status, result.signal = child:wait()
-  return result
+end
+
+--- What came from a child and was not read to its end: a cancelled read has left it in the stream.
+local function left_in(stream)
+  if not stream then return nil end
+  return stream:statistics().buffered > 0 and stream:read() or ""
+end
+
+--- Gives a TimeoutError that leaves the scope what the child had written.
+local Output = {}
+
+function Output:__close(err)
+  if not core.errors.is(err, core.errors.TimeoutError) then return end
+  err.stdout = self.result.stdout or left_in(self.child.stdout)
+  err.stderr = self.result.stderr or left_in(self.child.stderr)
 end
 
 local TAIL = 2000 -- bytes of stderr that an error shows
@@ -212,7 +240,9 @@ end
 
 local function run(what)
   local child <close> = start(what)
-  local result = scopes.timeout(what.timeout, communicate, child, what.input)
+  local result = {}
+  local _ <close> = setmetatable({child = child, result = result}, Output)
+  scopes.timeout(what.timeout, communicate, child, what.input, result)
   if what.check and result.status ~= 0 then raise_failed(what.argv[1], result) end
   return result
 end
@@ -221,8 +251,9 @@ end
 -- stdout=, stderr=} (status nil if a signal ended it, stdout and stderr nil if they are no pipes). Waits. Options as
 -- for spawn, but stdin is "null" unless there is opts.input, a string that it is fed, of which it may leave a part;
 -- opts.check: a status other than 0 raises ProcessError (status, signal, stdout, stderr; the message shows the end of
--- stderr); opts.timeout: seconds, after which TimeoutError is raised. Raises OSError as spawn does. Cancelled, timed
--- out or failed, it has killed the child (with opts.group its group) and reaped it. After subprocess.run.
+-- stderr); opts.timeout: seconds, after which TimeoutError is raised, which has what the child had written (stdout,
+-- stderr). Raises OSError as spawn does. Cancelled, timed out or failed, it has killed the child (with opts.group its
+-- group) and reaped it. After subprocess.run.
 function process.run(argv, opts)
   return run(plan("run", argv, opts, run_types))
 end

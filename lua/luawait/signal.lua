@@ -44,19 +44,29 @@ local function watch(self, name)
   end)
 end
 
+local function stop(self)
+  for _, each in pairs(self.watches) do each:close() end
+  self.queue:shutdown(true)
+end
+
 --- It becomes a Listener last: then it is finalized before its parts when the state is closed.
 local function new_listener(names)
-  local queue = core.Queue()
+  local queue = core.queue_for("a signal: " .. table.concat(names, " "))
   local self = {queue = queue, wait = (queue:iter()), pending = {}, watches = {}}
-  local _ <close> = setmetatable({}, {__close = function(_, err) if err then Listener.close(self) end end})
+  local _ <close> = setmetatable({}, {__close = function(_, err) if err then stop(self) end end})
   for _, name in ipairs(names) do
     self.watches[name] = self.watches[name] or watch(self, name)
   end
   return setmetatable(self, Listener)
 end
 
---- The next signal; nil when the listener is closed.
+local function is_closed(self)
+  return select(2, next(self.watches)):is_closing()
+end
+
+--- The next signal; nil when the listener is closed, be it by the end of the run.
 function Listener:__call()
+  if is_closed(self) then return nil end
   local name = self.wait(self.queue)
   if name then self.pending[name] = nil end
   return name
@@ -64,8 +74,8 @@ end
 
 --- listener:close(): listens no more; whoever waits for the next signal gets nil. Never waits; twice is fine.
 function Listener:close()
-  for _, each in pairs(self.watches) do each:close() end
-  self.queue:shutdown(true)
+  check.self(self, Listener, "close")
+  stop(self)
 end
 
 --- A <close> variable, and a for loop that is left, close it; so does the collector.
@@ -75,8 +85,7 @@ function Listener:__tostring()
   local names = {}
   for name in pairs(self.watches) do names[#names + 1] = name end
   table.sort(names)
-  local closed = self.watches[names[1]]:is_closing()
-  return ("<Listener %s %s>"):format(table.concat(names, " "), closed and "closed" or "open")
+  return ("<Listener %s %s>"):format(table.concat(names, " "), is_closed(self) and "closed" or "open")
 end
 
 --- signal.listen(name...): an iterator of the names of the signals that come, from now on. Each step waits until one
@@ -100,6 +109,7 @@ Handler.__index = Handler
 
 --- handler:close(): the function is called no more. Never waits; twice is fine.
 function Handler:close()
+  check.self(self, Handler, "close")
   self.watch:close()
 end
 

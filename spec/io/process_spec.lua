@@ -191,6 +191,24 @@ describe("process.run", function()
     end)
   end)
 
+  it("gives the TimeoutError what the program had written", function()
+    run(function()
+      local function written(line, stdout, stderr, opts)
+        local err = failure(process.shell, line .. "; sleep 30", opts)
+        assert.equal("TimeoutError", err.name)
+        assert.same({ stdout, stderr }, { err.stdout, err.stderr })
+      end
+      local deadline = { timeout = 3 }
+      async.gather(
+        function() written("echo some; echo more >&2", "some\n", "more\n", deadline) end,
+        function() written("echo open >&2; echo closed; exec >&-", "closed\n", "open\n", deadline) end,
+        function() written("echo open; echo closed >&2; exec 2>&-", "open\n", "closed\n", deadline) end,
+        function() written("echo only >&2", nil, "only\n", { timeout = 3, stdout = "null" }) end,
+        function() written("true", "", "", { timeout = 0 }) end
+      )
+    end)
+  end)
+
   it("ends with its timeout when something left behind holds a pipe", function()
     run(function()
       assert.equal("TimeoutError", failure_kind(process.shell, "sleep 3 & exit 0", { timeout = 0.1 }))
@@ -490,6 +508,15 @@ describe("Wrong arguments", function()
       assert.matches("bad argument #1 to 'spawn' %(the array is empty", failure_text(process.spawn, {}))
       assert.matches("bad argument #1 to 'shell' %(string expected, got table%)", failure_text(process.shell, { "ls" }))
       assert.matches("bad argument #1 to 'shell' %(string without zeros expected%)", failure_text(process.shell, "\0"))
+      assert.matches("'run' %(option 'detached': only spawn has it%)", text({ "true" }, { detached = true }))
+      for option, value in pairs({ input = "x", check = true, timeout = 1 }) do
+        assert.matches(("'spawn' %%(option '%s': only run has it%%)"):format(option),
+          failure_text(process.spawn, { "true" }, { [option] = value }))
+      end
+      local child <close> = process.spawn({ "true" })
+      for _, method in ipairs({ "wait", "kill", "terminate" }) do
+        assert.matches(("#1 to '%s' %%(Process expected, got nil%%)"):format(method), failure_text(child[method]))
+      end
     end)
   end)
 

@@ -130,6 +130,13 @@ describe("net.serve", function()
     end)
   end)
 
+  it("takes any backlog, of which the system may make less", function()
+    run(function()
+      net.serve("127.0.0.1", 0, echo, { backlog = 2 ^ 53 }):close()
+      net.serve("127.0.0.1", 0, echo, { backlog = 1 }):close()
+    end)
+  end)
+
   it("shares a port with reuseport", function()
     run(function()
       local first <close> = net.serve("127.0.0.1", 0, echo, { reuseport = true })

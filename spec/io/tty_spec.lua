@@ -45,18 +45,18 @@ local function shell(command, source)
   return helpers.read_file(said), printed
 end
 
---- Runs a program on a terminal, with the steps of support/on_terminal.py. Returns what it said, and what it printed.
+--- Runs a program on a terminal, with the steps of support/terminal.py. Returns what it said, and what it printed.
 local function terminal(source, ...)
   local path, said = script(source), os.tmpname()
   local _ <close> = helpers.defer(function()
     os.remove(path)
     os.remove(said)
   end)
-  local words = { "python3 spec/support/on_terminal.py" }
+  local words = { "python3 spec/support/terminal.py" }
   for _, step in ipairs({ ... }) do words[#words + 1] = quote(step) end
   local cpath = source:find("call_faults", 1, true) and faults.path or package.cpath
   words[#words + 1] = ("-- env LUA_CPATH=%s %s %s %s"):format(quote(cpath), quote(lua), path, said)
-  local printed = system.output(table.concat(words, " ") .. " 2>&1")
+  local printed = system.output(table.concat(words, " ") .. " 2>&1"):gsub("\r\n", "\n")
   return helpers.read_file(said), printed
 end
 

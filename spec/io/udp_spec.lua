@@ -498,6 +498,7 @@ describe("net.udp", function()
       for text, opts in pairs({
         ["table expected, got number"] = 1,
         ["option 'host': string expected, got number"] = { host = 1 },
+        ["option 'host': string without zeros expected"] = { host = "a\0b" },
         ["option 'port': port from 0 to 65535 expected, got 65536"] = { port = 65536 },
         ["option 'remote_port': number expected, got string"] = { remote_host = "::1", remote_port = "1" },
         ["options 'remote_host' and 'remote_port' go together"] = { remote_host = "::1" },

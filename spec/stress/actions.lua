@@ -4,11 +4,14 @@ local async = require "luawait"
 local net = require "luawait.net"
 local std = require "luawait.std"
 local files = require "spec.stress.files"
+local processes = require "spec.stress.processes"
 
 local actions = {}
 
 --- The modules whose every function is in here; spec/stress/stress_spec.lua sees to that.
-actions.modules = { "luawait", "luawait.std", "luawait.net", "luawait.fs" }
+actions.modules = {
+  "luawait", "luawait.std", "luawait.net", "luawait.fs", "luawait.process", "luawait.signal", "luawait.tty",
+}
 
 --- The error that the programs raise.
 actions.MARK = "raised by the program"
@@ -16,7 +19,7 @@ actions.MARK = "raised by the program"
 --- Names of the errors that the library may raise in them.
 actions.expected = {}
 for name in ([[CancelledError TimeoutError InvalidStateError QueueEmpty QueueFull QueueShutDown BrokenBarrierError
-  OSError IncompleteReadError LimitOverrunError RuntimeError ValueError ExceptionGroup]]):gmatch("%S+") do
+  OSError ProcessError IncompleteReadError LimitOverrunError RuntimeError ValueError ExceptionGroup]]):gmatch("%S+") do
   actions.expected[name] = true
 end
 
@@ -380,7 +383,9 @@ step(function(env)
   bounded(env, env.rng(2) == 1 and net.resolve or net.reverse, host ~= "localhost" and host or "127.0.0.1")
 end)
 
-files.add_steps(step, { bounded = bounded, pick = pick, watch = watch })
+for _, more in ipairs { files, processes } do
+  more.add_steps(step, { bounded = bounded, pick = pick, watch = watch })
+end
 
 -- ---- a task ----
 

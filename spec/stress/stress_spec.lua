@@ -11,7 +11,7 @@ local left_out = {
 
 describe("random programs", function()
   local text = helpers.read_file("spec/stress/actions.lua") .. helpers.read_file("spec/stress/stress.lua")
-    .. helpers.read_file("spec/stress/files.lua")
+    .. helpers.read_file("spec/stress/files.lua") .. helpers.read_file("spec/stress/processes.lua")
 
   local function used(name)
     return left_out[name] or text:find("[.:]" .. name .. "%f[^%w_]") or text:find("[{,]%s+" .. name .. " = ")

@@ -36,20 +36,20 @@ function command.run(args, opts)
   return shell(("%s %s %s %s"):format(opts.prefix or "", helpers.guard(60), program, words(args)), opts.input)
 end
 
--- As a string of Python.
-local function literal(text)
-  return '"' .. text:gsub('[%c"\\]', function(c) return ("\\x%02x"):format(c:byte()) end) .. '"'
+-- A step as spec/support/terminal.py has them.
+local function step(kind, text)
+  return kind .. ":" .. text:gsub("[%c\\]", function(c) return ("\\x%02x"):format(c:byte()) end)
 end
 
---- luawait ARGS... in a terminal of its own, `steps` as spec/support/terminal.py has them. Returns what came to the
---- terminal, with the line ends of a file; raises if a step did not go as it should, or the status is not opts.status
---- (0). opts.path: another program, opts.prefix: shell in front.
+--- luawait ARGS... in a terminal of its own; `steps`: pairs of the name of a step of spec/support/terminal.py, and its
+--- text. Returns what came to the terminal, with the line ends of a file; raises if a step did not go as it should, or
+--- the status is not opts.status (0). opts.path: another program, opts.prefix: shell in front.
 function command.type(args, steps, opts)
   opts = opts or {}
-  local pairs_of = {}
-  for i, step in ipairs(steps) do pairs_of[i] = ("(%s, %s)"):format(literal(step[1]), literal(step[2])) end
-  local result = shell(("%s python3 -I spec/support/terminal.py %s %s %s"):format(opts.prefix or "",
-    quote("[" .. table.concat(pairs_of, ", ") .. "]"), opts.path or "bin/luawait", words(args)))
+  local script = {}
+  for i, each in ipairs(steps) do script[i] = step(each[1], each[2]) end
+  local result = shell(("%s python3 spec/support/terminal.py %s -- %s %s"):format(opts.prefix or "", words(script),
+    opts.path or "bin/luawait", words(args)))
   if result.status ~= (opts.status or 0) then
     error(("status %d; %s; the terminal shows:\n%s"):format(result.status, result.stderr, result.stdout), 2)
   end

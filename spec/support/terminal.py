@@ -1,92 +1,125 @@
-"""Runs a program in a terminal of its own: terminal.py STEPS PROGRAM [ARGS...]
+"""Runs a program on a terminal of its own: terminal.py STEP... -- PROGRAM ARGUMENT...
 
-STEPS is a list of pairs: ("send", text) types it; ("expect", text) waits until the program has written that, after what
-the last one waited for; ("interrupt", text) types Ctrl-C again and again until then. At the end the terminal is closed.
-What came is written to stdout; the exit status is the program's, 128 + a signal's number, or 99 when a step failed.
+Steps, done one after another, TEXT with the escapes of Python: send:TEXT types it; expect:TEXT waits until the program
+has written that, after what the last one waited for; interrupt:TEXT types Ctrl-C again and again until then;
+size:COLUMNSxROWS gives the terminal another size; signal:NAME sends the program a signal. Then waits for the end of the
+program. What it wrote goes to stdout, and a line "status N, terminal MODES" to stderr, where MODES are those of echo,
+icanon, isig, blocking that the terminal is left in. The exit status is the program's, 128 + a signal's number, or 99
+when a step failed.
 """
-import ast
+import fcntl
 import os
-import pty
 import select
 import signal
+import struct
 import sys
+import termios
 import time
 
 PATIENCE = 30  # seconds for a step
 PAUSE = 0.3  # between two Ctrl-C
+MODES = (("echo", termios.ECHO), ("icanon", termios.ICANON), ("isig", termios.ISIG))
 
 
 class Terminal:
     def __init__(self, argv):
-        self.pid, self.fd = pty.fork()
+        self.master, self.slave = os.openpty()
+        self.seen, self.at, self.status = b"", 0, None
+        self.pid = os.fork()
         if self.pid == 0:
-            os.execvp(argv[0], argv)
-        self.seen = b""
-        self.at = 0
+            self.become(argv)
 
-    def read(self, seconds):
-        """Takes what comes within this time; False at the end."""
-        if not select.select([self.fd], [], [], max(0, seconds))[0]:
-            return True
+    def become(self, argv):
+        os.setsid()
+        fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
+        for fd in range(3):
+            os.dup2(self.slave, fd)
+        os.closerange(3, 256)
         try:
-            data = os.read(self.fd, 4096)
-        except OSError:  # Linux's way to say that nobody has the other end open
-            return False
-        self.seen += data
-        return bool(data)
+            os.execvp(argv[0], argv)
+        finally:
+            os._exit(127)
 
-    def found(self, text):
-        index = self.seen.find(text, self.at)
-        if index >= 0:
-            self.at = index + len(text)
-        return index >= 0
+    def take(self, seconds):
+        """Takes what comes within this time; False when there is nothing."""
+        if not select.select([self.master], [], [], seconds)[0]:
+            return False
+        self.seen += os.read(self.master, 65536)
+        return True
+
+    def pump(self):
+        """Takes what has come, and the end of the program after all that it wrote."""
+        if self.take(0.02):
+            return
+        ended, how = os.waitpid(self.pid, os.WNOHANG)
+        if ended:
+            self.status = os.WEXITSTATUS(how) if os.WIFEXITED(how) else 128 + os.WTERMSIG(how)
+            while self.take(0):
+                pass
+
+    def wait_for(self, condition, seconds=PATIENCE):
+        end = time.monotonic() + seconds
+        while not condition() and self.status is None and time.monotonic() < end:
+            self.pump()
+        return condition()
 
     def expect(self, text, seconds=PATIENCE):
-        end = time.monotonic() + seconds
-        while not self.found(text):
-            if time.monotonic() > end:
-                return False
-            if not self.read(end - time.monotonic()):
-                return self.found(text)
+        if not self.wait_for(lambda: text in self.seen[self.at:], seconds):
+            return False
+        self.at = self.seen.index(text, self.at) + len(text)
         return True
 
     def interrupt(self, text):
         for _ in range(int(PATIENCE / PAUSE)):
-            os.write(self.fd, b"\x03")
+            os.write(self.master, b"\x03")
             if self.expect(text, PAUSE):
                 return True
         return False
 
-    def finish(self):
-        """Waits for the end of the program; its exit status."""
-        end = time.monotonic() + PATIENCE
-        while self.read(0.1) and time.monotonic() < end:
-            pass
-        while time.monotonic() < end:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-            time.sleep(0.01)
-        os.kill(self.pid, signal.SIGKILL)
-        print("the program did not end", file=sys.stderr)
-        return 99
+    def step(self, name, argument):
+        """Does a step; False if it failed."""
+        text = argument.encode(errors="surrogateescape").decode("unicode_escape").encode("latin1")
+        if name == "expect":
+            return self.expect(text)
+        if name == "interrupt":
+            return self.interrupt(text)
+        if name == "send":
+            os.write(self.master, text)
+        elif name == "size":
+            columns, rows = map(int, argument.split("x"))
+            fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        else:
+            os.kill(self.pid, getattr(signal, "SIG" + argument))
+        return True
+
+    def modes(self):
+        flags = termios.tcgetattr(self.slave)[3]
+        left = [name for name, flag in MODES if flags & flag]
+        if not fcntl.fcntl(self.slave, fcntl.F_GETFL) & os.O_NONBLOCK:
+            left.append("blocking")
+        return " ".join(left)
+
+
+def play(terminal, steps):
+    """None, or what went wrong."""
+    for step in steps:
+        if not terminal.step(*step.split(":", 1)):
+            return "missing: " + step
+    if not terminal.wait_for(lambda: terminal.status is not None):
+        return "the program did not end"
+    return None
 
 
 def main():
-    terminal = Terminal(sys.argv[2:])
-    status = 0
-    for kind, text in ast.literal_eval(sys.argv[1]):
-        data = text.encode()
-        if kind == "send":
-            os.write(terminal.fd, data)
-        elif not (terminal.interrupt if kind == "interrupt" else terminal.expect)(data):
-            print("missing: " + repr(text), file=sys.stderr)
-            os.kill(terminal.pid, signal.SIGKILL)
-            status = 99
-            break
-    status = max(status, terminal.finish())
+    split = sys.argv.index("--")
+    terminal = Terminal(sys.argv[split + 1:])
+    failed = play(terminal, sys.argv[1:split])
+    if failed and terminal.status is None:
+        os.kill(terminal.pid, signal.SIGKILL)
     sys.stdout.buffer.write(terminal.seen)
-    sys.exit(status)
+    sys.stdout.flush()
+    print(failed or "status %d, terminal %s" % (terminal.status, terminal.modes()), file=sys.stderr)
+    sys.exit(99 if failed else terminal.status)
 
 
 main()

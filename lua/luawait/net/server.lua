@@ -9,12 +9,6 @@ local PAUSE = 0.1 -- seconds without accepting, when descriptors have run out
 local Server = {__name = "Server"}
 Server.__index = Server
 
-local function check_self(self, name)
-  if getmetatable(self) ~= Server then
-    check.fail(1, name, ("Server expected, got %s"):format(type(self)), 3)
-  end
-end
-
 --- The state of a server is not for its users: it is found by way of the server.
 local states = setmetatable({}, {__mode = "k"})
 
@@ -101,13 +95,13 @@ end
 
 --- server:address(): host (a numeric address), port; or the path of a Unix socket; also of a closed server.
 function Server:address()
-  check_self(self, "address")
+  check.self(self, Server, "address")
   return table.unpack(states[self].address)
 end
 
 --- server:close(): stops accepting; the handlers that run go on. Never waits; twice is fine.
 function Server:close()
-  check_self(self, "close")
+  check.self(self, Server, "close")
   local state = states[self]
   state.listener:close()
   if state.pause then state.pause:cancel() end
@@ -116,7 +110,7 @@ end
 
 --- server:is_closing(): boolean; true once it accepts no more.
 function Server:is_closing()
-  check_self(self, "is_closing")
+  check.self(self, Server, "is_closing")
   return states[self].listener:is_closing()
 end
 
@@ -132,7 +126,7 @@ end
 -- seconds (nil: however long it takes) are cancelled and waited for. A cancelled one has stopped accepting; the
 -- handlers go on.
 function Server:shutdown(timeout)
-  check_self(self, "shutdown")
+  check.self(self, Server, "shutdown")
   check.seconds(timeout, 1, "shutdown")
   self:close()
   local tasks = handlers(states[self])
@@ -144,7 +138,7 @@ end
 
 --- server:serve_forever(): waits until the server is closed. Cancelled, or left with an error, it closes the server.
 function Server:serve_forever()
-  check_self(self, "serve_forever")
+  check.self(self, Server, "serve_forever")
   local _ <close> = setmetatable({}, {__close = function() self:close() end})
   states[self].closed:wait()
 end
@@ -152,7 +146,7 @@ end
 --- server:statistics(): a table of connections (whose handlers run), accepted (so far), max_connections (nil: no
 -- limit) and serving (boolean).
 function Server:statistics()
-  check_self(self, "statistics")
+  check.self(self, Server, "statistics")
   local state = states[self]
   return {
     connections = state.active, accepted = state.accepted, serving = not state.listener:is_closing(),
