@@ -52,10 +52,10 @@ tsan:
 	@scripts/setup.sh ci
 	@scripts/tsan.sh
 
-# A few scenarios under valgrind.
+# A few scenarios, and the programs that use the C API, under valgrind.
 valgrind:
 	@scripts/setup.sh ci
-	@scripts/build.sh
+	@scripts/build.sh "$${LUAWAIT_BUILD:-build}" -DLUAWAIT_TESTS=ON
 	@scripts/valgrind.sh
 
 # What parses bytes, under libFuzzer: make fuzz SECONDS=600
