@@ -4,7 +4,6 @@ local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
 
-support.same_descriptors(setup, teardown)
 
 --- What a program started now inherits: its descriptors, each with what it leads to, but for those that it opens.
 local function inherited()

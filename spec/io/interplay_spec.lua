@@ -4,7 +4,6 @@ local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
 
-support.same_descriptors(setup, teardown)
 
 local failure_text = helpers.failure_text
 local settle = helpers.settle

@@ -2,7 +2,6 @@
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
 
-support.same_descriptors(setup, teardown)
 
 --- Runs a Lua program between two shell commands; `stdin` and `stdout` open its ends, which are pipes. Returns what the
 -- last command prints, and what the program says on stderr.

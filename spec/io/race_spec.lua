@@ -3,7 +3,6 @@ local race = require "luawait.net.race"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
 
-support.same_descriptors(setup, teardown)
 
 local failure, failure_kind = helpers.failure, helpers.failure_kind
 local run, settle = helpers.test, helpers.settle

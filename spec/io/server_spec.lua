@@ -5,7 +5,6 @@ local testing = require "luawait.testing"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
 
-support.same_descriptors(setup, teardown)
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle, forever = helpers.run, helpers.settle, helpers.forever

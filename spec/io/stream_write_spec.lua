@@ -2,7 +2,6 @@ local async = require "luawait"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
 
-support.same_descriptors(setup, teardown)
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local settle = helpers.settle

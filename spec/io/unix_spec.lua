@@ -3,7 +3,6 @@ local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
 
-support.same_descriptors(setup, teardown)
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle = helpers.run, helpers.settle

@@ -3,7 +3,7 @@ local async = require "luawait"
 local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 
-local support = {}
+local support = { descriptors = require "spec.support.descriptors" }
 
 --- Runs fn(client, server): the two ends of a connection. Nothing may be reported.
 function support.run_pair(fn, opts)
@@ -59,31 +59,6 @@ function support.noise(size)
     noise = table.concat(parts)
   end
   return noise:sub(1, size)
-end
-
---- The number of open descriptors of this process but for pipes, of which counting needs one; nil where the system does
--- not tell.
-function support.descriptors()
-  local stat = io.open("/proc/self/stat")
-  if not stat then return nil end
-  local pid = stat:read("n")
-  stat:close()
-  local list <close> = io.popen(("ls -l /proc/%d/fd 2>/dev/null"):format(pid))
-  local count = 0
-  for line in list:lines() do
-    if line:find(" -> ", 1, true) and not line:find("pipe:", 1, true) then count = count + 1 end
-  end
-  return count
-end
-
---- For the top of a spec file: support.same_descriptors(setup, teardown). Its tests leave no descriptor behind.
-function support.same_descriptors(setup, teardown)
-  local before
-  setup(function() before = support.descriptors() end)
-  teardown(function()
-    local after = support.descriptors()
-    if before ~= after then error(("%d descriptors, %d before"):format(after, before)) end
-  end)
 end
 
 return support
