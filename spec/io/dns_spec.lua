@@ -1,7 +1,6 @@
 local async = require "luawait"
 local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
-local support = require "spec.support.net"
 
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text

@@ -1,6 +1,5 @@
 -- Streams on pipes that a program was given, and on what is no socket in general.
 local helpers = require "spec.support.helpers"
-local support = require "spec.support.net"
 
 
 --- Runs a Lua program between two shell commands; `stdin` and `stdout` open its ends, which are pipes. Returns what the

@@ -1,7 +1,6 @@
 local async = require "luawait"
 local race = require "luawait.net.race"
 local helpers = require "spec.support.helpers"
-local support = require "spec.support.net"
 
 
 local failure, failure_kind = helpers.failure, helpers.failure_kind
