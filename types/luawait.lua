@@ -4,10 +4,11 @@
 -- what it takes and returns, what it raises, when it waits, and what a cancellation leaves behind.
 --
 -- Times are seconds (number, fractions allowed) of a monotonic clock. A wrong argument raises Lua's own message,
--- `bad argument #1 to 'sleep' (number expected, got string)`, before anything is started or taken; that is not
--- repeated below. Every function that says "Waits" suspends the calling task, raises RuntimeError where it
--- cannot do so (outside a task, below a C function that Lua cannot yield from, in a coroutine of the user's own),
--- and raises CancelledError when the task is cancelled meanwhile. docs/CONCURRENCY.md has the whole semantics.
+-- `bad argument #1 to 'sleep' (number expected, got string)`, before anything is started or taken; so does a key that
+-- is no option of the function, `bad argument #2 to 'wait' (unknown option 'time_out')`. That is not repeated below.
+-- Every function that says "Waits" suspends the calling task, raises RuntimeError where it cannot do so (outside a
+-- task, below a C function that Lua cannot yield from, in a coroutine of the user's own), and raises CancelledError
+-- when the task is cancelled meanwhile. docs/CONCURRENCY.md has the whole semantics.
 
 ---Everything that can be awaited: a Task or Future (its results), a Coroutine (runs it, once), a function (called
 ---without arguments), or an object whose metatable has `__await` (called with the object).

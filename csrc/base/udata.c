@@ -171,18 +171,33 @@ const char *lw_check_string(lua_State *L, int arg, size_t *length) {
 
 /* ---- options ---- */
 
-int lw_has_options(lua_State *L, int arg) {
-  if (lua_isnoneornil(L, arg)) return 0;
+/* The key on the top is no option of the function. */
+static void refuse_option(lua_State *L, int arg) {
+  const char *format = lua_type(L, -1) == LUA_TSTRING ? "unknown option '%s'" : "unknown option [%s]";
+  lw_argerror(L, arg, lua_pushfstring(L, format, luaL_tolstring(L, -1, NULL)));
+}
+
+void lw_check_options(lua_State *L, int arg, const char *const known[]) {
+  if (lua_isnoneornil(L, arg)) return;
   lw_check_type(L, arg, LUA_TTABLE);
-  return 1;
+  luaL_checkstack(L, 4, NULL);
+  lua_pushnil(L);
+  while (lua_next(L, arg)) {
+    int i = 0;
+    lua_pop(L, 1);
+    if (lua_type(L, -1) != LUA_TSTRING) refuse_option(L, arg);
+    while (known[i] != NULL && strcmp(known[i], lua_tostring(L, -1)) != 0) i++;
+    if (known[i] == NULL) refuse_option(L, arg);
+  }
 }
 
 int lw_option(lua_State *L, int arg, const char *key, int type) {
   int got;
-  if (!lw_has_options(L, arg)) {
+  if (lua_isnoneornil(L, arg)) {
     lua_pushnil(L);
     return LUA_TNIL;
   }
+  lw_check_type(L, arg, LUA_TTABLE);
   got = lua_getfield(L, arg, key);
   if (got != LUA_TNIL && got != type)
     lw_argerror(

@@ -86,8 +86,9 @@ const char *lw_check_string(lua_State *L, int arg, size_t *length);
  * none. */
 int lw_push_global_name(lua_State *L);
 
-/* The optional table of options at `arg`: an argument error for anything but nil and tables. */
-int lw_has_options(lua_State *L, int arg);
+/* The optional table of options at `arg`: an argument error for anything but nil and tables, and for a key that is not
+ * among `known`, which ends with NULL. Comes before anything is started. */
+void lw_check_options(lua_State *L, int arg, const char *const known[]);
 
 /* Pushes what the options at `arg` hold under `key` (nil without options) and returns its type; an argument error when
  * it is neither nil nor of the Lua type `type`. */

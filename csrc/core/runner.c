@@ -39,7 +39,9 @@ static double seconds_option(lua_State *L, int arg, const char *key, double othe
 }
 
 static Runner check_options(lua_State *L, int arg) {
+  static const char *const known[] = {"debug", "signals", "slow_callback", "watchdog", "shutdown_timeout", NULL};
   Runner runner = {0};
+  lw_check_options(L, arg, known);
   runner.debug = flag_option(L, arg, "debug", 0);
   runner.signals = flag_option(L, arg, "signals", 1);
   runner.slow_callback = seconds_option(L, arg, "slow_callback", 0.1);

@@ -437,10 +437,12 @@ static void set_name(lua_State *L, lw_Loop *loop, int task, int name) {
 /* async.create_task(awaitable, opts?): a task that runs it, from the next turn of the loop on; the loop keeps it alive
  * until it ends. opts.name: a string. After asyncio.create_task. */
 static int create_task(lua_State *L) {
+  static const char *const known[] = {"name", NULL};
   lw_Loop *loop = lw_running_loop(L);
   int named;
   lua_settop(L, 2);
   lw_check_awaitable(L, loop, 1);
+  lw_check_options(L, 2, known);
   named = lw_option(L, 2, "name", LUA_TSTRING) != LUA_TNIL;
   lw_task_new(L, loop, 1);
   if (named) set_name(L, loop, 4, 3);

@@ -126,7 +126,9 @@ static int resolve_finish(lua_State *L, lw_Request *request) {
 
 /* The option `family` at `arg` as an AF_. */
 static int check_family(lua_State *L, int arg) {
+  static const char *const known[] = {"family", NULL};
   const char *family;
+  lw_check_options(L, arg, known);
   if (lw_option(L, arg, "family", LUA_TSTRING) == LUA_TNIL) return AF_UNSPEC;
   family = lua_tostring(L, -1);
   if (strcmp(family, "inet") == 0) return AF_INET;

@@ -163,13 +163,16 @@ static int open_flags(const char *mode) {
 
 /* fs.open(path, mode?, opts?): see types/fs.lua. Waits. Raises OSError. */
 static int fs_open(lua_State *L) {
+  static const char *const known[] = {"mode", NULL};
   lw_Loop *loop = lw_loop(L);
   size_t length;
   const char *path = lw_check_path(L, 1, &length);
   const char *mode = lua_isnoneornil(L, 2) ? "r" : lw_check_string(L, 2, NULL);
-  int flags = open_flags(mode), permissions = (int)lw_integer_option(L, 3, "mode", 0, 07777, 0666);
+  int flags = open_flags(mode), permissions;
   lw_Task *task;
   lw_FileJob *job;
+  lw_check_options(L, 3, known);
+  permissions = (int)lw_integer_option(L, 3, "mode", 0, 07777, 0666);
   if (flags == -1) lw_argerror(L, 2, lua_pushfstring(L, "invalid mode '%s'", mode));
   task = lw_waiter(L, loop);
   job = opening(L, loop, &open_class, path, length);

@@ -221,8 +221,12 @@ static int fs_link(lua_State *L) { return run(L, new_job(L, &link_class, 1)); }
 static int fs_symlink(lua_State *L) { return run(L, new_job(L, &symlink_class, 1)); }
 
 static int fs_copy(lua_State *L) {
-  int exclusive = lw_boolean_option(L, 3, "exclusive");
-  PathJob *job = new_job(L, &copyfile_class, 1);
+  static const char *const known[] = {"exclusive", NULL};
+  PathJob *job;
+  int exclusive;
+  lw_check_options(L, 3, known);
+  exclusive = lw_boolean_option(L, 3, "exclusive");
+  job = new_job(L, &copyfile_class, 1);
   job->flags = UV_FS_COPYFILE_FICLONE | (exclusive ? UV_FS_COPYFILE_EXCL : 0);
   return run(L, job);
 }
@@ -284,9 +288,13 @@ static void mkdir_work(lw_Job *job) {
 
 static int fs_mkdir(lua_State *L) {
   static const lw_JobClass cls = {"mkdir", mkdir_work, no_results, path_release, NULL, NULL, 0};
-  int mode = (int)lw_integer_option(L, 2, "mode", 0, 07777, 0777);
-  int flags = (lw_boolean_option(L, 2, "parents") ? PARENTS : 0) | (lw_boolean_option(L, 2, "exist_ok") ? EXIST_OK : 0);
-  PathJob *job = new_job(L, &cls, 0);
+  static const char *const known[] = {"parents", "exist_ok", "mode", NULL};
+  PathJob *job;
+  int mode, flags;
+  lw_check_options(L, 2, known);
+  mode = (int)lw_integer_option(L, 2, "mode", 0, 07777, 0777);
+  flags = (lw_boolean_option(L, 2, "parents") ? PARENTS : 0) | (lw_boolean_option(L, 2, "exist_ok") ? EXIST_OK : 0);
+  job = new_job(L, &cls, 0);
   job->mode = mode;
   job->flags = flags;
   return run(L, job);

@@ -209,15 +209,19 @@ static int write_finish(lua_State *L, lw_Job *job) {
 
 /* write_file(path, data, opts?): see types/fs.lua. */
 static int fs_write_file(lua_State *L) {
+  static const char *const known[] = {"append", "atomic", "mode", NULL};
   static const lw_JobClass plain = {"write", write_work, write_finish, NULL, NULL, NULL, 0};
   static const lw_JobClass atomic = {"write", atomic_work, write_finish, NULL, NULL, NULL, 0};
   lw_Loop *loop = lw_loop(L);
   size_t n, length;
   const char *path = lw_check_path(L, 1, &n), *data = lw_check_string(L, 2, &length), *slash = strrchr(path, '/');
-  int append = lw_boolean_option(L, 3, "append"), whole = lw_boolean_option(L, 3, "atomic");
-  int mode = (int)lw_integer_option(L, 3, "mode", 0, 07777, -1);
+  int append, whole, mode;
   WriteJob *job;
   lw_Task *task;
+  lw_check_options(L, 3, known);
+  append = lw_boolean_option(L, 3, "append");
+  whole = lw_boolean_option(L, 3, "atomic");
+  mode = (int)lw_integer_option(L, 3, "mode", 0, 07777, -1);
   if (append && whole) lw_argerror(L, 3, "options 'append' and 'atomic' exclude each other");
   task = lw_waiter(L, loop);
   job = (WriteJob *)lw_job_new(L, loop, whole ? &atomic : &plain, sizeof *job + n + 1 + length);

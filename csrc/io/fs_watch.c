@@ -88,12 +88,16 @@ static int raise_os(lua_State *L, const Watch *watch, int err) {
 
 /* watch(path, opts?): see types/fs.lua. */
 static int fs_watch(lua_State *L) {
+  static const char *const known[] = {"limit", NULL};
   lw_Loop *loop = lw_running_loop(L);
   size_t n;
   const char *path = lw_check_path(L, 1, &n);
-  unsigned most = (unsigned)lw_integer_option(L, 2, "limit", 1, MOST_OF_ALL, MOST);
-  Watch *watch = lw_io_new(L, loop, &watch_class, sizeof *watch + n + 1, 0);
+  unsigned most;
+  Watch *watch;
   int err;
+  lw_check_options(L, 2, known);
+  most = (unsigned)lw_integer_option(L, 2, "limit", 1, MOST_OF_ALL, MOST);
+  watch = lw_io_new(L, loop, &watch_class, sizeof *watch + n + 1, 0);
   memcpy(watch->path, path, n + 1);
   watch->most = most;
   err = uv_fs_event_init(loop->uv, &watch->uv);

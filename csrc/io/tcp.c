@@ -78,6 +78,7 @@ static lw_Stream *new_stream(lua_State *L, lw_Loop *loop) {
 /* connect(address, port, opts?): a Stream to a numeric address; opts.local_address, and opts.host for messages. Waits.
  * Raises OSError. A cancelled one leaves nothing behind. */
 static int net_connect(lua_State *L) {
+  static const char *const known[] = {"host", "local_address", NULL};
   static const lw_RequestClass cls = {connect_finish, connect_abandon, connect_describe};
   lw_Loop *loop = lw_loop(L);
   lw_Stream *stream;
@@ -86,7 +87,7 @@ static int net_connect(lua_State *L) {
   int err;
   lua_settop(L, 3);
   lw_check_address(L, 1, &address);
-  lw_has_options(L, 3);
+  lw_check_options(L, 3, known);
   task = lw_waiter(L, loop);
   stream = new_stream(L, loop);
   stream->peer = address;

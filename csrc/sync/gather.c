@@ -215,6 +215,7 @@ static void pack_arguments(lua_State *L, lw_Loop *loop) {
 
 /* Turns the arguments into: 1 the array of awaitables, 2 the KEYS. Returns the number of awaitables. */
 static uint32_t take_arguments(lua_State *L, lw_Loop *loop, int *mode) {
+  static const char *const known[] = {"return_exceptions", NULL};
   lua_Integer n;
   if (!is_table_form(L)) {
     n = lua_gettop(L);
@@ -223,6 +224,7 @@ static uint32_t take_arguments(lua_State *L, lw_Loop *loop, int *mode) {
     return (uint32_t)n;
   }
   lua_settop(L, 2);
+  lw_check_options(L, 2, known);
   if (lw_option(L, 2, "return_exceptions", LUA_TBOOLEAN) == LUA_TBOOLEAN && lua_toboolean(L, -1))
     *mode = RETURN_EXCEPTIONS;
   lua_settop(L, 1);

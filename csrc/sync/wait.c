@@ -93,6 +93,7 @@ static int make_frame(lua_State *L, lw_Loop *loop, uint32_t n, Mode mode) {
  * are done, or as opts.return_when says, or for opts.timeout seconds. Returns two arrays, done and pending, in the
  * order of the list. Nothing is raised for the failed ones, nothing is cancelled. After asyncio.wait. */
 static int wait(lua_State *L) {
+  static const char *const known[] = {"timeout", "return_when", NULL};
   lw_Loop *loop = lw_loop(L);
   lw_Task *task = lw_waiter(L, loop);
   double timeout = -1;
@@ -101,6 +102,7 @@ static int wait(lua_State *L) {
   Mode mode;
   lw_check_type(L, 1, LUA_TTABLE);
   lua_settop(L, 2);
+  lw_check_options(L, 2, known);
   mode = check_mode(L);
   limited = lw_option(L, 2, "timeout", LUA_TNUMBER) != LUA_TNIL;
   if (limited) {

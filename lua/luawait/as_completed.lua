@@ -37,13 +37,11 @@ end
 -- asyncio.as_completed.
 local function as_completed(list, opts)
   if type(list) ~= "table" then check.fail(1, "as_completed", "table expected, got " .. type(list), 2) end
-  check.options(opts, 2, "as_completed")
+  local timeout = check.options(opts, 2, "as_completed", {timeout = "number"}).timeout
   for i = 1, #list do
     local complaint = core.not_awaitable(list[i])
     if complaint then check.fail(1, "as_completed", ("entry [%d]: %s"):format(i, complaint), 2) end
   end
-  local timeout = opts and opts.timeout
-  check.seconds(timeout, 2, "as_completed", "option 'timeout': ")
   local self = setmetatable({order = {}, finished = 0, taken = 0, news = core.Event()}, Iteration)
   self.deadline = timeout and core.time() + timeout
   self.futures = futures_of(list)

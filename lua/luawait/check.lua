@@ -9,11 +9,11 @@ function check.fail(position, name, complaint, level)
   error(("bad argument #%d to '%s' (%s)"):format(position, name, complaint), (level or 3) + 1)
 end
 
---- A number of seconds, or nil; `what` names it where it is no argument of its own.
-function check.seconds(value, position, name, what)
+--- A number of seconds, or nil.
+function check.seconds(value, position, name)
   if value == nil or (type(value) == "number" and value == value) then return end
   local got = type(value) == "number" and "NaN" or type(value)
-  check.fail(position, name, ("%snumber expected, got %s"):format(what or "", got))
+  check.fail(position, name, ("number expected, got %s"):format(got))
 end
 
 function check.callable(value, position, name)
@@ -27,20 +27,43 @@ function check.awaitable(value, position, name)
   if complaint then check.fail(position, name, complaint) end
 end
 
-function check.options(value, position, name)
-  if value == nil or type(value) == "table" then return end
-  check.fail(position, name, ("table expected, got %s"):format(type(value)))
+--- What to say of a key of the options that the function does not know.
+function check.unknown_option(key)
+  return (type(key) == "string" and "unknown option '%s'" or "unknown option [%s]"):format(tostring(key))
 end
 
---- The options: nil, or a table whose entries have the types that `types` says.
-function check.option_types(opts, position, name, types)
-  check.options(opts, position, name)
-  for key, expected in pairs(opts and types or {}) do
-    local got = type(opts[key])
-    if got ~= "nil" and got ~= expected then
-      check.fail(position, name, ("option '%s': %s expected, got %s"):format(key, expected, got))
-    end
+--- What is wrong with a value, other than nil, of an option of this type; or nil.
+local function value_complaint(value, expected)
+  local wanted = expected == "count" and "number" or expected
+  if type(value) ~= wanted then return ("%s expected, got %s"):format(wanted, type(value)) end
+  if value ~= value then return "number expected, got NaN" end
+  if expected == "count" and not (math.tointeger(value) and value >= 1) then
+    return ("positive integer expected, got %s"):format(value)
   end
+end
+
+--- What is wrong with the options, or nil. `types` has an entry for each that is known: its type, "count" for a
+-- positive integer, or "any" for one that the function looks at itself.
+function check.option_complaint(opts, types)
+  if opts == nil then return nil end
+  if type(opts) ~= "table" then return ("table expected, got %s"):format(type(opts)) end
+  for key in next, opts do
+    if not types[key] then return check.unknown_option(key) end
+  end
+  for key, expected in pairs(types) do
+    local value = opts[key]
+    local complaint = value ~= nil and expected ~= "any" and value_complaint(value, expected)
+    if complaint then return ("option '%s': %s"):format(key, complaint) end
+  end
+end
+
+local NONE = {}
+
+--- The options, checked; a table, which is not to be changed, also where there are none.
+function check.options(opts, position, name, types)
+  local complaint = check.option_complaint(opts, types)
+  if complaint then check.fail(position, name, complaint) end
+  return opts or NONE
 end
 
 function check.path(value, position, name)

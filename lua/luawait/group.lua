@@ -6,6 +6,8 @@ local is, try = errors.is, core.try
 
 local group = {}
 
+local task_options = {name = "string"}
+
 local TaskGroup = {__name = "TaskGroup"}
 TaskGroup.__index = TaskGroup
 
@@ -61,7 +63,7 @@ end
 -- @return Task
 function TaskGroup:create_task(awaitable, opts)
   check.awaitable(awaitable, 1, "create_task")
-  check.options(opts, 2, "create_task")
+  check.options(opts, 2, "create_task", task_options)
   if self.state ~= OPEN then
     core.discard(awaitable)
     local why = self.state == ENDED and "has ended" or "is being cancelled"

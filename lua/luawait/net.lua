@@ -11,6 +11,15 @@ local LARGEST_BACKLOG = 0x7fffffff -- as a C int; the system has a lower limit o
 local RETRY = 0.01 -- seconds after which a Unix server whose backlog was full is tried again
 local STEP = 0.25 -- seconds after which the next address is tried beside those before it (RFC 8305, section 8)
 
+local connect_options = {timeout = "number", local_address = "string"}
+local serve_options = {backlog = "count", max_connections = "count", reuseport = "boolean"}
+local connect_unix_options = {timeout = "number"}
+local serve_unix_options = {backlog = "count", max_connections = "count"}
+local udp_options = {
+  host = "string", port = "number", remote_host = "string", remote_port = "number", family = "string",
+  broadcast = "boolean", reuseaddr = "boolean", max_size = "count",
+}
+
 local net = {}
 
 local function check_host(host, name)
@@ -30,25 +39,6 @@ local function check_port(port, name)
   if not number then check.fail(2, name, ("port number expected, got %s"):format(type(port))) end
   if number < 0 or number > 65535 then check.fail(2, name, ("port from 0 to 65535 expected, got %d"):format(number)) end
   return number
-end
-
-local function is_count(value) return math.tointeger(value) and value >= 1 end
-
---- The options: nil or a table whose entries have the types that `types` says; a "count" is a positive integer.
-local function check_options(opts, position, name, types)
-  if opts == nil then return {} end
-  if type(opts) ~= "table" then check.fail(position, name, ("table expected, got %s"):format(type(opts))) end
-  for key, expected in pairs(types) do
-    local value, wanted = opts[key], expected == "count" and "number" or expected
-    if value ~= nil and type(value) ~= wanted then
-      check.fail(position, name, ("option '%s': %s expected, got %s"):format(key, wanted, type(value)))
-    end
-    if value ~= value then check.fail(position, name, ("option '%s': number expected, got NaN"):format(key)) end
-    if value ~= nil and expected == "count" and not is_count(value) then
-      check.fail(position, name, ("option '%s': positive integer expected, got %s"):format(key, value))
-    end
-  end
-  return opts
 end
 
 --- The addresses with their families taking turns, the preferred one first (RFC 8305, section 4).
@@ -81,7 +71,7 @@ end
 function net.connect(host, port, opts)
   check_host(host, "connect")
   port = check_port(port, "connect")
-  opts = check_options(opts, 3, "connect", {timeout = "number", local_address = "string"})
+  opts = check.options(opts, 3, "connect", connect_options)
   check.task("connect")
   return scopes.timeout(opts.timeout, establish, host, port, opts.local_address)
 end
@@ -117,7 +107,7 @@ function net.serve(host, port, handler, opts)
   if host ~= nil then check_host(host, "serve") end
   port = check_port(port, "serve")
   check.callable(handler, 3, "serve")
-  opts = check_options(opts, 4, "serve", {backlog = "count", max_connections = "count", reuseport = "boolean"})
+  opts = check.options(opts, 4, "serve", serve_options)
   local everywhere = host == nil or host == "*"
   local addresses = everywhere and {"::", "0.0.0.0"} or numeric(host, port)
   return new_server(function(accepted) return listen_first(addresses, port, opts, accepted) end, handler, opts)
@@ -128,7 +118,7 @@ end
 -- seconds (none). Raises OSError or TimeoutError. A cancelled one leaves nothing behind.
 function net.connect_unix(path, opts)
   check_path(path, "connect_unix")
-  opts = check_options(opts, 2, "connect_unix", {timeout = "number"})
+  opts = check.options(opts, 2, "connect_unix", connect_unix_options)
   check.task("connect_unix")
   return scopes.timeout(opts.timeout, function()
     while true do
@@ -146,7 +136,7 @@ end
 function net.serve_unix(path, handler, opts)
   check_path(path, "serve_unix")
   check.callable(handler, 2, "serve_unix")
-  opts = check_options(opts, 3, "serve_unix", {backlog = "count", max_connections = "count"})
+  opts = check.options(opts, 3, "serve_unix", serve_unix_options)
   return new_server(function(accepted)
     return core.net.listen_unix(path, backlog_of(opts), accepted)
   end, handler, opts)
@@ -181,10 +171,7 @@ end
 -- opts.max_size: bytes, longer datagrams are an OSError of recv (65536: there are none). Waits only to look up names.
 -- Raises OSError.
 function net.udp(opts)
-  opts = check_options(opts, 1, "udp", {
-    host = "string", port = "number", remote_host = "string", remote_port = "number", family = "string",
-    broadcast = "boolean", reuseaddr = "boolean", max_size = "count",
-  })
+  opts = check.options(opts, 1, "udp", udp_options)
   check_port_option(opts, "port", "udp")
   check_port_option(opts, "remote_port", "udp")
   check_udp_options(opts)

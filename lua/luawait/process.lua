@@ -58,31 +58,18 @@ local function check_stdio(opts, key, default)
     key == "stderr" and ", 'stdout'" or "", type(value) == "string" and ("'%s'"):format(value) or type(value))
 end
 
-local spawn_types = {cwd = "string", env = "table", group = "boolean", detached = "boolean"}
+local spawn_types = {
+  cwd = "string", env = "table", group = "boolean", detached = "boolean", stdin = "any", stdout = "any", stderr = "any",
+}
 local run_types = {
   cwd = "string", env = "table", group = "boolean", input = "string", check = "boolean", timeout = "number",
+  stdin = "any", stdout = "any", stderr = "any",
 }
 
---- Options that one of the two would pass over in silence.
-local function check_foreign(opts, types)
-  local others, other = spawn_types, "spawn"
-  if types == spawn_types then others, other = run_types, "run" end
-  for key in pairs(others) do
-    if opts[key] ~= nil and not types[key] then complain(2, "option '%s': only %s has it", key, other) end
-  end
-end
-
 local function check_options(opts, types)
-  if opts == nil then return {} end
-  if type(opts) ~= "table" then complain(2, "table expected, got %s", type(opts)) end
-  for key, expected in pairs(types) do
-    local value = opts[key]
-    if value ~= nil and type(value) ~= expected then
-      complain(2, "option '%s': %s expected, got %s", key, expected, type(value))
-    end
-    if value ~= value then complain(2, "option '%s': number expected, got NaN", key) end
-  end
-  check_foreign(opts, types)
+  local complaint = check.option_complaint(opts, types)
+  if complaint then complain(2, "%s", complaint) end
+  opts = opts or {}
   if opts.cwd then check_string(2, opts.cwd, "option 'cwd': ") end
   if types.input and opts.input and opts.stdin and opts.stdin ~= "pipe" then
     complain(2, "option 'input': stdin is '%s'", tostring(opts.stdin))

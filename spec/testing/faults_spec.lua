@@ -158,7 +158,7 @@ describe("cancel_at_every_wait", function()
   it("complains of wrong arguments", function()
     assert.is_truthy(helpers.failure_text(testing.cancel_at_every_wait, 1):find("bad argument #1", 1, true))
     local text = helpers.failure_text(testing.cancel_at_every_wait, print, { chek = print })
-    assert.is_truthy(text:find("bad argument #2 to 'cancel_at_every_wait' (option 'chek' is unknown)", 1, true), text)
+    assert.is_truthy(text:find("bad argument #2 to 'cancel_at_every_wait' (unknown option 'chek')", 1, true), text)
   end)
 end)
 

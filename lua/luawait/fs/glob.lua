@@ -82,8 +82,8 @@ end
 --- fs.glob(pattern, opts?): sorted array of the paths that a pattern matches. See types/fs.lua.
 local function glob(text, opts)
   check.path(text, 1, "glob")
-  check.option_types(opts, 2, "glob", { hidden = "boolean" })
-  local self = { parts = parse(text), found = {}, hidden = opts and opts.hidden }
+  opts = check.options(opts, 2, "glob", { hidden = "boolean" })
+  local self = { parts = parse(text), found = {}, hidden = opts.hidden }
   if self.parts[1] then expand(self, text:sub(1, 1) == "/" and "/" or "", 1) end
   local paths = {}
   for path in pairs(self.found) do paths[#paths + 1] = path end

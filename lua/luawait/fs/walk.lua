@@ -75,8 +75,7 @@ local options = { bottom_up = "boolean", follow = "boolean", on_error = "functio
 -- names of its directories, and that of its other entries, as Python's os.walk. See types/fs.lua.
 local function walk(path, opts)
   check.path(path, 1, "walk")
-  check.option_types(opts, 2, "walk", options)
-  opts = opts or {}
+  opts = check.options(opts, 2, "walk", options)
   local self = { path, follow = opts.follow, on_error = opts.on_error, seen = {} }
   local step = opts.bottom_up and next_up or next_down
   return function() return step(self) end

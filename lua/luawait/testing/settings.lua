@@ -52,7 +52,7 @@ local function check_each(opts, position, name)
     if option and not option[1](value) then
       complain(position, name, ("option '%s': %s expected"):format(key, option[2]))
     elseif not option and not RUN_OPTIONS[key] then
-      complain(position, name, ("option '%s' is unknown"):format(tostring(key)))
+      complain(position, name, check.unknown_option(key))
     end
   end
 end
