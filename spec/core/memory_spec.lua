@@ -77,7 +77,7 @@ describe("without memory:", function()
     local source = programs.sources[name]
     local prelude = programs.prelude_of(source)
     it(name .. ": one failure", function() round("once", stride(1, 7), source, prelude) end)
-    it(name .. ": no memory from there on", function() round("on", stride(3, 11), source, prelude) end)
+    it(name .. ": no memory from there on", function() round("on", stride(5, 11), source, prelude) end)
     it(name .. ": a full collection at each allocation", function()
       round("collect", stride(1, 5), source, prelude)
     end)
