@@ -23,14 +23,14 @@ scenarios() {
 programs() {
   embed=${LUAWAIT_BUILD:-build}/embed
   # shellcheck disable=SC2086 # words
-  for program in embed_tasks embed_futures; do
+  for program in embed_tasks embed_futures embed_limits; do
     for case in $("$embed/$program"); do
       check "$program $case" timeout 120 $valgrind "$embed/$program" "$case"
     done
   done
   # shellcheck disable=SC2086
-  for example in async_function host_loop poll_loop; do
-    check "$example" timeout 120 $valgrind "$embed/$example"
+  for program in embed_memory embed_faults async_function host_loop poll_loop plugins "game_loop 10"; do
+    check "$program" timeout 120 $valgrind "$embed/"$program
   done
 }
 
