@@ -169,6 +169,7 @@ function fs.rename(path, new_path) end
 ---@field exclusive? boolean raise OSError "EEXIST" where there is something at `new_path` already
 
 ---Copies the content and the mode of a file, sharing the blocks on the disk where the file system can do so. Waits.
+---A copy that fails or is cancelled is removed, with what was at `new_path`; a device, say, stays.
 ---@param path string
 ---@param new_path string
 ---@param opts? luawait.fs.CopyOptions

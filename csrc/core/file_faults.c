@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -44,9 +45,6 @@ FILE_FAULT(uv_fs_rename, UV_EIO, (uv_loop_t * loop, uv_fs_t *req, const char *pa
 FILE_FAULT(uv_fs_link, UV_EIO, (uv_loop_t * loop, uv_fs_t *req, const char *path, const char *other, uv_fs_cb cb),
            (loop, req, path, other, cb))
 FILE_FAULT(uv_fs_symlink, UV_EIO,
-           (uv_loop_t * loop, uv_fs_t *req, const char *path, const char *other, int flags, uv_fs_cb cb),
-           (loop, req, path, other, flags, cb))
-FILE_FAULT(uv_fs_copyfile, UV_EIO,
            (uv_loop_t * loop, uv_fs_t *req, const char *path, const char *other, int flags, uv_fs_cb cb),
            (loop, req, path, other, flags, cb))
 FILE_FAULT(uv_fs_readlink, UV_EIO, (uv_loop_t * loop, uv_fs_t *req, const char *path, uv_fs_cb cb),
@@ -143,6 +141,18 @@ ssize_t __wrap_write(int fd, const void *data, size_t n);
 ssize_t __wrap_write(int fd, const void *data, size_t n) {
   return lw_broken("write", ENOSPC) ? -1 : __real_write(fd, data, n);
 }
+
+int __real_fstat(int fd, struct stat *buffer);
+int __wrap_fstat(int fd, struct stat *buffer);
+int __wrap_fstat(int fd, struct stat *buffer) { return lw_broken("fstat", EIO) ? -1 : __real_fstat(fd, buffer); }
+
+int __real_ftruncate(int fd, off_t size);
+int __wrap_ftruncate(int fd, off_t size);
+int __wrap_ftruncate(int fd, off_t size) { return lw_broken("ftruncate", EIO) ? -1 : __real_ftruncate(fd, size); }
+
+int __real_fchmod(int fd, mode_t mode);
+int __wrap_fchmod(int fd, mode_t mode);
+int __wrap_fchmod(int fd, mode_t mode) { return lw_broken("fchmod", EPERM) ? -1 : __real_fchmod(fd, mode); }
 
 off_t __real_lseek(int fd, off_t offset, int whence);
 off_t __wrap_lseek(int fd, off_t offset, int whence);

@@ -360,12 +360,7 @@ static void close_end(lw_Job *job) {
   if (mine->file != NULL) lw_io_close(&mine->file->handle);
 }
 
-static int close_finish(lua_State *L, lw_Job *job) {
-  (void)L, (void)job;
-  return 0;
-}
-
-static const lw_JobClass close_class = {"close", close_work, close_finish, NULL, close_begin, close_end, 1};
+static const lw_JobClass close_class = {"close", close_work, NULL, NULL, close_begin, close_end, 1};
 
 static int close_in_turn(lua_State *L, lw_File *file) {
   lw_Task *task = lw_waiter(L, file->handle.loop);

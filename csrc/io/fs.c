@@ -130,11 +130,6 @@ static PathJob *new_job(lua_State *L, const lw_JobClass *cls, int both) {
 
 static int run(lua_State *L, PathJob *job) { return lw_job_run(L, lw_waiter(L, job->job.loop), &job->job); }
 
-static int no_results(lua_State *L, lw_Job *job) {
-  (void)L, (void)job;
-  return 0;
-}
-
 /* NAME_work: makes one call of libuv's; the expressions in `call` see the job as `my`. */
 #define WORK(name, call)                 \
   static void name##_work(lw_Job *job) { \
@@ -145,7 +140,7 @@ static int no_results(lua_State *L, lw_Job *job) {
 /* A class that gives no results, and uses libuv's function of the same name. */
 #define PLAIN(name, call) \
   WORK(name, call)        \
-  static const lw_JobClass name##_class = {#name, name##_work, no_results, path_release, NULL, NULL, 0};
+  static const lw_JobClass name##_class = {#name, name##_work, NULL, path_release, NULL, NULL, 0};
 
 #define WITH_RESULTS(name, call) \
   WORK(name, call)               \
@@ -212,24 +207,12 @@ PLAIN(unlink, uv_fs_unlink(NULL, &my->req, job->path, NULL))
 PLAIN(rename, uv_fs_rename(NULL, &my->req, job->path, job->path2, NULL))
 PLAIN(link, uv_fs_link(NULL, &my->req, job->path, job->path2, NULL))
 PLAIN(symlink, uv_fs_symlink(NULL, &my->req, job->path, job->path2, 0, NULL))
-PLAIN(copyfile, uv_fs_copyfile(NULL, &my->req, job->path, job->path2, my->flags, NULL))
 
 static int fs_rmdir(lua_State *L) { return run(L, new_job(L, &rmdir_class, 0)); }
 static int fs_remove(lua_State *L) { return run(L, new_job(L, &unlink_class, 0)); }
 static int fs_rename(lua_State *L) { return run(L, new_job(L, &rename_class, 1)); }
 static int fs_link(lua_State *L) { return run(L, new_job(L, &link_class, 1)); }
 static int fs_symlink(lua_State *L) { return run(L, new_job(L, &symlink_class, 1)); }
-
-static int fs_copy(lua_State *L) {
-  static const char *const known[] = {"exclusive", NULL};
-  PathJob *job;
-  int exclusive;
-  lw_check_options(L, 3, known);
-  exclusive = lw_boolean_option(L, 3, "exclusive");
-  job = new_job(L, &copyfile_class, 1);
-  job->flags = UV_FS_COPYFILE_FICLONE | (exclusive ? UV_FS_COPYFILE_EXCL : 0);
-  return run(L, job);
-}
 
 static int push_text(lua_State *L, lw_Job *job) {
   lua_pushstring(L, ((PathJob *)job)->req.ptr);
@@ -287,7 +270,7 @@ static void mkdir_work(lw_Job *job) {
 }
 
 static int fs_mkdir(lua_State *L) {
-  static const lw_JobClass cls = {"mkdir", mkdir_work, no_results, path_release, NULL, NULL, 0};
+  static const lw_JobClass cls = {"mkdir", mkdir_work, NULL, path_release, NULL, NULL, 0};
   static const char *const known[] = {"parents", "exist_ok", "mode", NULL};
   PathJob *job;
   int mode, flags;
@@ -357,13 +340,12 @@ static int fs_tmpdir(lua_State *L) {
 
 void lw_open_fs(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg funcs[] = {
-      {"stat", fs_stat},     {"lstat", fs_lstat},       {"exists", fs_exists},
-      {"access", fs_access}, {"rmdir", fs_rmdir},       {"remove", fs_remove},
-      {"rename", fs_rename}, {"link", fs_link},         {"symlink", fs_symlink},
-      {"copy", fs_copy},     {"readlink", fs_readlink}, {"realpath", fs_realpath},
-      {"mkdir", fs_mkdir},   {"mkdtemp", fs_mkdtemp},   {"chmod", fs_chmod},
-      {"chown", fs_chown},   {"utime", fs_utime},       {"tmpdir", fs_tmpdir},
-      {NULL, NULL},
+      {"stat", fs_stat},         {"lstat", fs_lstat},       {"exists", fs_exists},
+      {"access", fs_access},     {"rmdir", fs_rmdir},       {"remove", fs_remove},
+      {"rename", fs_rename},     {"link", fs_link},         {"symlink", fs_symlink},
+      {"readlink", fs_readlink}, {"realpath", fs_realpath}, {"mkdir", fs_mkdir},
+      {"mkdtemp", fs_mkdtemp},   {"chmod", fs_chmod},       {"chown", fs_chown},
+      {"utime", fs_utime},       {"tmpdir", fs_tmpdir},     {NULL, NULL},
   };
   (void)loop;
   lw_open_job(L, loop_index);

@@ -7,6 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#endif
 
 #include "base/error.h"
 #include "io/fs.h"
@@ -24,6 +28,37 @@ static int open_path(lw_Job *job, const char *path, int flags, int mode) {
   uv_fs_req_cleanup(&req);
   lw_job_called(job, "open", fd);
   return fd;
+}
+
+/* At most a piece. Returns how much, 0 at the end, or -1 after an error. */
+static ssize_t read_piece(lw_Job *job, int fd, char *data, size_t room) {
+  ssize_t n;
+  do n = read(fd, data, room < PIECE ? room : PIECE);
+  while (n < 0 && errno == EINTR);
+  return system_called(job, "read", n < 0) ? n : -1;
+}
+
+static int write_all(lw_Job *job, int fd, const char *data, size_t length) {
+  const char *stop = data + length;
+  while (data < stop && !lw_job_abandoned(job)) {
+    size_t left = (size_t)(stop - data);
+    ssize_t n = write(fd, data, left < PIECE ? left : PIECE);
+    if (n < 0 && errno == EINTR) continue;
+    if (!system_called(job, "write", n < 0)) return 0;
+    data += n;
+  }
+  return data == stop;
+}
+
+/* An error that close tells is one of the writing. */
+static int close_written(lw_Job *job, int fd, int fine) {
+  uv_fs_t req;
+  int err = uv_fs_close(NULL, &req, fd, NULL);
+  return fine && lw_job_called(job, "close", err);
+}
+
+static int change_mode(lw_Job *job, int fd, mode_t mode) {
+  return system_called(job, "fchmod", fchmod(fd, mode & 07777) != 0);
 }
 
 /* ---- reading ---- */
@@ -56,12 +91,9 @@ static int make_room(ReadJob *my, int fd) {
 static void read_all(ReadJob *my, int fd) {
   ssize_t n = 1;
   while (n != 0 && !lw_job_abandoned(&my->job)) {
-    size_t room;
     if (my->length == my->size && !make_room(my, fd)) return;
-    room = my->size - my->length;
-    n = read(fd, my->data + my->length, room < PIECE ? room : PIECE);
-    if (n < 0 && errno == EINTR) continue;
-    if (!system_called(&my->job, "read", n < 0)) return;
+    n = read_piece(&my->job, fd, my->data + my->length, my->size - my->length);
+    if (n < 0) return;
     my->length += (size_t)n;
   }
 }
@@ -108,29 +140,10 @@ typedef struct WriteJob {
   char path[];
 } WriteJob;
 
-static int write_all(WriteJob *my, int fd) {
-  const char *at = my->data, *stop = at + my->length;
-  while (at < stop && !lw_job_abandoned(&my->job)) {
-    size_t left = (size_t)(stop - at);
-    ssize_t n = write(fd, at, left < PIECE ? left : PIECE);
-    if (n < 0 && errno == EINTR) continue;
-    if (!system_called(&my->job, "write", n < 0)) return 0;
-    at += n;
-  }
-  return at == stop;
-}
-
-/* An error that close tells is one of the writing. */
-static int close_written(WriteJob *my, int fd, int fine) {
-  uv_fs_t req;
-  int err = uv_fs_close(NULL, &req, fd, NULL);
-  return fine && lw_job_called(&my->job, "close", err);
-}
-
 static void write_work(lw_Job *job) {
   WriteJob *my = (WriteJob *)job;
   int fd = open_path(job, job->path, my->flags, my->mode >= 0 ? my->mode : 0666);
-  if (fd >= 0) close_written(my, fd, write_all(my, fd));
+  if (fd >= 0) close_written(job, fd, write_all(job, fd, my->data, my->length));
 }
 
 /* ---- atomic: a new file, which takes the place of the old one when it is on the disk ---- */
@@ -158,9 +171,8 @@ static void sync_folder(WriteJob *my) {
 /* The mode that was asked for; else that of the file which is replaced; else the usual one stays. */
 static int set_mode(WriteJob *my, int fd) {
   struct stat old;
-  if (my->mode >= 0) return system_called(&my->job, "fchmod", fchmod(fd, (mode_t)my->mode) != 0);
-  if (stat(my->path, &old) != 0) return 1;
-  return system_called(&my->job, "fchmod", fchmod(fd, old.st_mode & 07777) != 0);
+  if (my->mode >= 0) return change_mode(&my->job, fd, (mode_t)my->mode);
+  return stat(my->path, &old) != 0 || change_mode(&my->job, fd, old.st_mode);
 }
 
 /* Makes a file with a name of its own beside the old one; the name goes to `path`. */
@@ -192,8 +204,8 @@ static void atomic_work(lw_Job *job) {
   }
   fd = open_beside(my, path, size);
   if (fd >= 0) {
-    fine = write_all(my, fd) && set_mode(my, fd) && sync_file(my, fd);
-    fine = close_written(my, fd, fine) && replace(my, path);
+    fine = write_all(job, fd, my->data, my->length) && set_mode(my, fd) && sync_file(my, fd);
+    fine = close_written(job, fd, fine) && replace(my, path);
     if (fine)
       sync_folder(my);
     else
@@ -202,16 +214,11 @@ static void atomic_work(lw_Job *job) {
   free(path);
 }
 
-static int write_finish(lua_State *L, lw_Job *job) {
-  (void)L, (void)job;
-  return 0;
-}
-
 /* write_file(path, data, opts?): see types/fs.lua. */
 static int fs_write_file(lua_State *L) {
   static const char *const known[] = {"append", "atomic", "mode", NULL};
-  static const lw_JobClass plain = {"write", write_work, write_finish, NULL, NULL, NULL, 0};
-  static const lw_JobClass atomic = {"write", atomic_work, write_finish, NULL, NULL, NULL, 0};
+  static const lw_JobClass plain = {"write", write_work, NULL, NULL, NULL, NULL, 0};
+  static const lw_JobClass atomic = {"write", atomic_work, NULL, NULL, NULL, NULL, 0};
   lw_Loop *loop = lw_loop(L);
   size_t n, length;
   const char *path = lw_check_path(L, 1, &n), *data = lw_check_string(L, 2, &length), *slash = strrchr(path, '/');
@@ -234,7 +241,87 @@ static int fs_write_file(lua_State *L) {
   return lw_job_run(L, task, &job->job);
 }
 
+/* ---- copying ---- */
+
+typedef struct CopyJob {
+  lw_Job job;
+  int exclusive;
+  char paths[];
+} CopyJob;
+
+/* Shares the blocks on the disk, where the file system can do so. */
+static int clone_content(int from, int to) {
+#ifdef FICLONE
+  return ioctl(to, FICLONE, from) == 0;
+#else
+  (void)from, (void)to;
+  return 0;
+#endif
+}
+
+/* Up to where the file ends when that is read. (uv_fs_copyfile goes by the size that it was told at the beginning: of a
+ * file that is cut meanwhile it never finds the end, and of one in /proc nothing.) */
+static int copy_content(lw_Job *job, int from, int to) {
+  char *piece = malloc(PIECE);
+  ssize_t n;
+  int fine;
+  if (piece == NULL) return lw_job_called(job, "read", UV_ENOMEM);
+  do {
+    n = read_piece(job, from, piece, PIECE);
+    fine = n >= 0 && write_all(job, to, piece, (size_t)n);
+  } while (fine && n > 0);
+  free(piece);
+  return fine;
+}
+
+/* What was begun and not finished is removed; what is no file, a device say, is only written to. */
+static void copy_into(lw_Job *job, int from, const struct stat *source, int to) {
+  struct stat target;
+  int fine = system_called(job, "fstat", fstat(to, &target) != 0), is_file = fine && S_ISREG(target.st_mode);
+  if (is_file && target.st_dev == source->st_dev && target.st_ino == source->st_ino) {
+    close(to);
+    return;
+  }
+  if (is_file) fine = system_called(job, "ftruncate", ftruncate(to, 0) != 0) && change_mode(job, to, source->st_mode);
+  fine = fine && (clone_content(from, to) || copy_content(job, from, to));
+  if (!close_written(job, to, fine) && is_file) unlink(job->path2);
+}
+
+static void copy_work(lw_Job *job) {
+  struct stat source;
+  int from = open_path(job, job->path, O_RDONLY, 0), to;
+  if (from < 0) return;
+  if (system_called(job, "fstat", fstat(from, &source) != 0) &&
+      lw_job_called(job, "read", S_ISDIR(source.st_mode) ? UV_EISDIR : 0)) {
+    to = open_path(job, job->path2, O_WRONLY | O_CREAT | (((CopyJob *)job)->exclusive ? O_EXCL : 0),
+                   source.st_mode & 0777);
+    if (to >= 0) copy_into(job, from, &source, to);
+  }
+  close(from);
+}
+
+/* copy(path, new_path, opts?): see types/fs.lua. */
+static int fs_copy(lua_State *L) {
+  static const char *const known[] = {"exclusive", NULL};
+  static const lw_JobClass cls = {"copy", copy_work, NULL, NULL, NULL, NULL, 0};
+  lw_Loop *loop = lw_loop(L);
+  size_t n, n2;
+  const char *path = lw_check_path(L, 1, &n), *path2 = lw_check_path(L, 2, &n2);
+  lw_Task *task;
+  CopyJob *job;
+  int exclusive;
+  lw_check_options(L, 3, known);
+  exclusive = lw_boolean_option(L, 3, "exclusive");
+  task = lw_waiter(L, loop);
+  job = (CopyJob *)lw_job_new(L, loop, &cls, sizeof *job + n + n2 + 2);
+  job->job.path = memcpy(job->paths, path, n + 1);
+  job->job.path2 = memcpy(job->paths + n + 1, path2, n2 + 1);
+  job->exclusive = exclusive;
+  return lw_job_run(L, task, &job->job);
+}
+
 void lw_open_fs_content(lua_State *L, int loop_index) {
-  static const luaL_Reg funcs[] = {{"read_file", fs_read_file}, {"write_file", fs_write_file}, {NULL, NULL}};
+  static const luaL_Reg funcs[] = {
+      {"read_file", fs_read_file}, {"write_file", fs_write_file}, {"copy", fs_copy}, {NULL, NULL}};
   lw_setfuncs(L, loop_index, funcs);
 }

@@ -227,14 +227,9 @@ static void rmtree_work(lw_Job *job) {
   if (my->failed != NULL) job->path = my->failed;
 }
 
-static int rmtree_finish(lua_State *L, lw_Job *job) {
-  (void)L, (void)job;
-  return 0;
-}
-
 /* rmtree(path): see types/fs.lua. */
 static int fs_rmtree(lua_State *L) {
-  static const lw_JobClass cls = {"rmtree", rmtree_work, rmtree_finish, tree_release, NULL, NULL, 0};
+  static const lw_JobClass cls = {"rmtree", rmtree_work, NULL, tree_release, NULL, NULL, 0};
   TreeJob *job = new_job(L, &cls);
   return lw_job_run(L, lw_waiter(L, lw_loop(L)), &job->job);
 }

@@ -169,7 +169,7 @@ static int job_finish(lua_State *L, lw_Request *request) {
     release(job);
     return lua_error(L);
   }
-  results = job->cls->finish(L, job);
+  results = job->cls->finish != NULL ? job->cls->finish(L, job) : 0;
   release(job);
   return results;
 }

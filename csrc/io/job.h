@@ -15,9 +15,10 @@
 typedef struct lw_Job lw_Job;
 
 typedef struct lw_JobClass {
-  const char *what;                         /* the call, for errors and waiting_on(): "stat" */
-  void (*work)(lw_Job *job);                /* in a thread: touches the block, and nothing of Lua's or the loop's */
-  int (*finish)(lua_State *L, lw_Job *job); /* in the task, where work did not fail: pushes the results */
+  const char *what;          /* the call, for errors and waiting_on(): "stat" */
+  void (*work)(lw_Job *job); /* in a thread: touches the block, and nothing of Lua's or the loop's */
+  /* In the task, where work did not fail: pushes the results. NULL: there are none. */
+  int (*finish)(lua_State *L, lw_Job *job);
   /* Once, when nobody will ask for more: gives back what `finish` has not taken. NULL: nothing to do. */
   void (*release)(lw_Job *job);
   /* For what the jobs of a lane share: on the loop, just before the work, and just after it. NULL: nothing to do. */

@@ -1,4 +1,4 @@
--- Whole files: read_file and write_file, plain, appending and atomic.
+-- Whole files: read_file, write_file, plain, appending and atomic, and copy.
 local async = require "luawait"
 local fs = require "luawait.fs"
 local faults = require "spec.support.faults"
@@ -136,6 +136,84 @@ describe("fs.write_file", function()
         failure_text(fs.write_file, "a", "", { mode = 4096 }))
       assert.equal("bad argument #3 to 'write_file' (options 'append' and 'atomic' exclude each other)",
         failure_text(fs.write_file, "a", "", { atomic = true, append = true }))
+    end)
+  end)
+end)
+
+describe("fs.copy", function()
+  it("copies all bytes and the mode, over what was there", function()
+    support.run(function(dir)
+      for _, size in ipairs({ 0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3000001 }) do
+        local data = ("\0\255abc"):rep(size // 5 + 1):sub(1, size)
+        helpers.write_file(dir .. "/a", data)
+        fs.chmod(dir .. "/a", 384)
+        helpers.write_file(dir .. "/b", ("o"):rep(2000000))
+        fs.copy(dir .. "/a", dir .. "/b")
+        assert.equal(data, fs.read_file(dir .. "/b"))
+        assert.equal("600", mode_of(dir .. "/b"))
+      end
+    end)
+  end)
+
+  it("copies files whose size is told as 0, and into devices", function()
+    support.run(function(dir)
+      fs.copy("/proc/self/status", dir .. "/status")
+      assert.is_truthy(fs.read_file(dir .. "/status"):find("VmRSS"))
+      local mode = mode_of("/dev/null")
+      fs.copy(dir .. "/status", "/dev/null")
+      assert.equal("char", fs.stat("/dev/null").type)
+      assert.equal(mode, mode_of("/dev/null"))
+    end)
+  end)
+
+  it("leaves a file as it is that is copied to itself", function()
+    support.run(function(dir)
+      helpers.write_file(dir .. "/a", "text")
+      fs.link(dir .. "/a", dir .. "/b")
+      fs.copy(dir .. "/a", dir .. "/a")
+      fs.copy(dir .. "/a", dir .. "/b")
+      assert.equal("text", fs.read_file(dir .. "/a"))
+    end)
+  end)
+
+  it("ends where the file is cut meanwhile", function()
+    support.run(function(dir)
+      -- Nothing of it is on the disk: zeros, which take a while to write.
+      local file <close> = fs.open(dir .. "/a", "w")
+      file:truncate(1 << 33)
+      local task = async.create_task(function() fs.copy(dir .. "/a", dir .. "/b") end)
+      support.wait_until(function() return fs.exists(dir .. "/b") and fs.stat(dir .. "/b").size > 0 end)
+      file:truncate(0)
+      async.wait_for(task, 30)
+      assert.is_true(fs.stat(dir .. "/b").size < 1 << 33)
+    end)
+  end)
+
+  it("that is cancelled or fails leaves no part of a copy", function()
+    support.run(function(dir)
+      local file <close> = fs.open(dir .. "/a", "w")
+      file:truncate(1 << 33)
+      local task = async.create_task(function() fs.copy(dir .. "/a", dir .. "/b") end)
+      support.wait_until(function() return fs.exists(dir .. "/b") end)
+      task:cancel()
+      support.wait_until(function() return not fs.exists(dir .. "/b") end) -- the thread ends on its own, soon
+      assert.is_true(task:cancelled())
+
+      fs.mkdir(dir .. "/folder")
+      assert.equal("read", os_error("EISDIR", dir .. "/folder", fs.copy, dir .. "/folder", dir .. "/b").syscall)
+      assert.is_false(fs.exists(dir .. "/b"))
+      local err = os_error("ENOENT", dir .. "/none", fs.copy, dir .. "/none", dir .. "/b")
+      assert.equal(dir .. "/b", err.path2)
+      assert.is_false(fs.exists(dir .. "/b"))
+    end)
+  end)
+
+  it("raises OSError where the disk is full, and removes no device", function()
+    if not os.execute("test -e /dev/full") then return pending("no /dev/full") end
+    support.run(function(dir)
+      helpers.write_file(dir .. "/a", "text")
+      assert.equal("write", os_error("ENOSPC", dir .. "/a", fs.copy, dir .. "/a", "/dev/full").syscall)
+      assert.equal("char", fs.stat("/dev/full").type)
     end)
   end)
 end)
