@@ -460,11 +460,9 @@ static int set_busy(lua_State *L) {
 }
 
 /* state(): a table of calls (counted since the plan was made), hit (name of the one that failed, or nil), blocks (of
- * memory that the module holds), busy_loops (closed with a handle open), descriptors (open in this process). */
+ * memory that the module holds), busy_loops (closed with a handle open). */
 static int get_state(lua_State *L) {
-  int fd, descriptors = 0;
-  for (fd = 0; fd < 1024; fd++) descriptors += __real_fcntl(fd, F_GETFD, 0) >= 0;
-  lua_createtable(L, 0, 5);
+  lua_createtable(L, 0, 4);
   lua_pushinteger(L, plan.calls);
   lua_setfield(L, -2, "calls");
   lua_pushstring(L, plan.hit);
@@ -473,8 +471,6 @@ static int get_state(lua_State *L) {
   lua_setfield(L, -2, "blocks");
   lua_pushinteger(L, atomic_load(&busy_loops));
   lua_setfield(L, -2, "busy_loops");
-  lua_pushinteger(L, descriptors);
-  lua_setfield(L, -2, "descriptors");
   return 1;
 }
 

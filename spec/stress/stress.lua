@@ -9,6 +9,7 @@
 local async = require "luawait"
 local net = require "luawait.net"
 local actions = require "spec.stress.actions"
+local count_descriptors = require "spec.support.descriptors"
 local files = require "spec.stress.files"
 
 local seed = math.tointeger(tonumber(os.getenv("STRESS_SEED"))) or os.time()
@@ -89,20 +90,7 @@ local function check_env(env)
   if env.primitives.bounded:value() ~= 1 then finding("%d of 1 permit", env.primitives.bounded:value()) end
 end
 
-local function descriptors()
-  local list = io.open("/proc/self/stat")
-  if not list then return 0 end
-  list:close()
-  local n = 0
-  for fd = 0, 255 do
-    local file = io.open("/proc/self/fdinfo/" .. fd)
-    if file then
-      file:close()
-      n = n + 1
-    end
-  end
-  return n
-end
+local function descriptors() return count_descriptors() or 0 end
 
 local collectors = {
   function() collectgarbage("incremental", 200, 100) end,

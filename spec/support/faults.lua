@@ -23,6 +23,7 @@ end
 local driver = [==[
 local testing_faults = require "luawait.testing.faults"
 faults = require("luawait.core").call_faults -- the programs see it
+local count_descriptors = require "spec.support.descriptors"
 local program = assert(load(SOURCE, "=program"))
 local codes = { DeadlockError = true, TimeoutError = true }
 local hit_names = {}
@@ -30,7 +31,9 @@ local hit_names = {}
 local function settled_state()
   collectgarbage()
   collectgarbage()
-  return faults.state()
+  local state = faults.state()
+  state.descriptors = count_descriptors() or 0
+  return state
 end
 
 local function check(round, hit, before, ok, err)

@@ -1,7 +1,5 @@
 --- What the specs of signals, processes and terminals ask the system.
-local helpers = require "spec.support.helpers"
-
-local system = {}
+local system = { descriptors = require "spec.support.descriptors" }
 
 --- What a shell command prints on stdout, without the last line end. The loop stands still meanwhile.
 function system.output(command)
@@ -23,17 +21,6 @@ function system.in_mask(field, signum, pid)
   local status <close> = assert(io.open(("/proc/%d/status"):format(pid or system.pid)))
   local mask = tonumber(status:read("a"):match(field .. ":%s*(%x+)"), 16)
   return mask >> (signum - 1) & 1 == 1
-end
-
---- The number of descriptors that this process has open; nil where the system does not tell.
-function system.descriptors()
-  local stat <close> = io.open("/proc/self/stat")
-  if not stat then return nil end
-  -- Not by popen, which may still have both ends of its pipe when the other program looks.
-  local path = os.tmpname()
-  local _ <close> = helpers.defer(function() os.remove(path) end)
-  assert(os.execute(("ls /proc/%d/fd | wc -l >'%s'"):format(system.pid, path)))
-  return tonumber(helpers.read_file(path))
 end
 
 return system
