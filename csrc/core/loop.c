@@ -69,7 +69,7 @@ void lw_push_anchored(lua_State *L, const lw_Loop *loop, uint32_t slot) {
   lua_remove(L, -2);
 }
 
-void lw_note_set(lua_State *L, lw_Loop *loop, int index, const char *key) {
+void lw_note_set(lua_State *L, lw_Loop *loop, int index, lw_Note note) {
   index = lua_absindex(L, index);
   lw_push_ref(L, loop, LW_REF_NOTES);
   lua_pushvalue(L, index);
@@ -81,16 +81,16 @@ void lw_note_set(lua_State *L, lw_Loop *loop, int index, const char *key) {
     lua_rawset(L, -4);
   }
   lua_pushvalue(L, -3);
-  lua_setfield(L, -2, key);
+  lua_rawseti(L, -2, note);
   lua_pop(L, 3);
 }
 
-int lw_note_get(lua_State *L, lw_Loop *loop, int index, const char *key) {
+int lw_note_get(lua_State *L, lw_Loop *loop, int index, lw_Note note) {
   index = lua_absindex(L, index);
   lw_push_ref(L, loop, LW_REF_NOTES);
   lua_pushvalue(L, index);
   if (lua_rawget(L, -2) == LUA_TTABLE)
-    lua_getfield(L, -1, key);
+    lua_rawgeti(L, -1, note);
   else
     lua_pushnil(L);
   lua_replace(L, -3);
@@ -275,10 +275,10 @@ static int drain(lua_State *L) {
   return 0;
 }
 
-/* Pops the error. Where it cut a step short, that step pays; where not even that was reached (no memory, or a hook of
- * the user's on this state raised), the run does. */
+/* Pops the error. Where it cut a step short, that step pays if it can; where it cannot, or not even that was reached (no
+ * memory, or a hook of the user's on this state raised), the run does. */
 static void turn_failed(lua_State *L, lw_Loop *loop) {
-  if (loop->stepping != NULL) {
+  if (loop->stepping != NULL && loop->classes[loop->stepping->type].abort != NULL) {
     loop->classes[loop->stepping->type].abort(loop, loop->stepping);
     lua_pop(L, 1);
   } else {

@@ -210,7 +210,7 @@ void lw_note_message(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
   if (index == 0 || lua_isnoneornil(L, index + 1)) return;
   lw_push_anchored(L, loop, lw_task_node(task)->slot);
   lua_pushvalue(L, index + 1);
-  lw_note_set(L, loop, -2, "cancel_message");
+  lw_note_set(L, loop, -2, LW_NOTE_CANCEL_MESSAGE);
   lua_pop(L, 1);
 }
 
@@ -218,7 +218,7 @@ void lw_note_message(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
 static void note_origin(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lw_push_anchored(L, loop, lw_task_node(task)->slot);
   luaL_traceback(L, L, NULL, 1);
-  lw_note_set(L, loop, -2, "cancelled_at");
+  lw_note_set(L, loop, -2, LW_NOTE_CANCELLED_AT);
   lua_pop(L, 1);
 }
 

@@ -136,7 +136,7 @@ static void gather_pass_on(lua_State *L, lw_Loop *loop, lw_Link *link) {
     return;
   }
   lw_push_anchored(L, loop, lw_task_node(owner)->slot);
-  lw_note_get(L, loop, top + 2, "cancel_message");
+  lw_note_get(L, loop, top + 2, LW_NOTE_CANCEL_MESSAGE);
   for (i = 1; i <= fan->count; i++) {
     lw_Future *child;
     lua_rawgeti(L, top + 1, i);
