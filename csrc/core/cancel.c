@@ -85,6 +85,7 @@ static void break_ring(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
 }
 
 static uint32_t begin_request(lw_Loop *loop) {
+  while (lw_list_pop(&loop->passing_on) != NULL) continue; /* of a request that a memory error cut short */
   if (++loop->cancellation == 0) loop->cancellation = 1;
   return loop->interruptions;
 }

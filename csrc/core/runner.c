@@ -242,7 +242,6 @@ static void sweep(lua_State *L, lw_Loop *loop) {
   }
   lua_pop(L, 1);
   while (lw_list_pop(&loop->ready) != NULL) continue;
-  while (lw_list_pop(&loop->passing_on) != NULL) continue;
   loop->slots = loop->free_slot = loop->unfinished = 0;
   loop->cancelling_all = 0; /* set still, if cancelling all was cut short */
 }
