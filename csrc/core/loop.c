@@ -209,6 +209,7 @@ static void on_timer(uv_timer_t *timer) {
     lw_heap_remove(&loop->timers, &timed->timer);
     loop->classes[timed->node.type].due(loop, timed);
   }
+  if (loop->ready.first == NULL) lw_arm(loop); /* nobody minds: the next deadline keeps the loop alive */
 }
 
 /* Sets the uv_timer for the earliest deadline, rounded up to the next millisecond: so many sleeps share one wake-up,
@@ -392,11 +393,12 @@ static uv_loop_t *make_uv_loop(lua_State *L) {
   int err;
   fill_stdio();
   err = uv != NULL ? uv_loop_init(uv) : UV_ENOMEM;
-  if (err == 0) return uv;
-  free(uv);
-  lw_error_push_os(L, err, "uv_loop_init", NULL, NULL);
-  lua_error(L);
-  return NULL;
+  if (err != 0) {
+    free(uv);
+    lw_error_push_os(L, err, "uv_loop_init", NULL, NULL);
+    lua_error(L);
+  }
+  return uv;
 }
 
 static void init_handles(lw_Loop *loop) {
@@ -455,7 +457,7 @@ static void close_uv_loop(lw_Loop *loop) {
 void lw_loop_close(lw_Loop *loop) {
   if (!loop->open) return;
   loop->open = 0;
-  if (loop->leave != NULL) loop->leave(loop);
+  loop->leave(loop);
   close_handles(loop);
   while (loop->foreign && loop->in_uv > 0 && uv_run(loop->uv, UV_RUN_ONCE) != 0) continue;
   if (!loop->foreign) close_uv_loop(loop);
@@ -472,7 +474,7 @@ static int loop_gc(lua_State *L) {
   if (loop->stop_monitor != NULL) loop->stop_monitor(loop);
   if (!loop->turning && !loop->draining)
     lw_loop_close(loop);
-  else if (loop->leave != NULL)
+  else
     loop->leave(loop);
   if (loop->free_monitor != NULL) loop->free_monitor(loop);
   lw_heap_free(&loop->timers);

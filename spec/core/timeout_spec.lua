@@ -329,6 +329,18 @@ describe("a timeout scope", function()
     end)
   end)
 
+  for _, clock in ipairs({ "virtual", "real" }) do
+    it("that its task did not leave does nothing at its deadline, on a " .. clock .. " clock", function()
+      run(function()
+        local scope
+        local task = async.create_task(function() scope = async.timeout(0.01) end)
+        async.sleep(0.02)
+        assert.is_false(scope:expired())
+        assert.equal(0, task:cancelling())
+      end, { clock = clock })
+    end)
+  end
+
   it("can be rescheduled by another task", function()
     run(function()
       local scope
