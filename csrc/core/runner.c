@@ -201,7 +201,7 @@ static void end_tasks(lua_State *L, lw_Loop *loop, double timeout) {
     loop->last_ending = loop->last_id;
     loop->ending = loop->unfinished;
     lw_cancel_all(L, loop);
-    if (loop->ending > 0) stop = lw_turn(loop);
+    stop = lw_turn(loop);
     if (stop == 0 && loop->unfinished < before)
       stop = LW_STOP_DONE; /* the rest waits for ever, but may give in the next time */
   }

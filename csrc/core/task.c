@@ -506,7 +506,7 @@ static int task_get_stack(lua_State *L) {
     luaL_traceback(L, task->co, NULL, task->co == L ? 1 : 0);
   } else if (lw_task_node(task)->state == LW_FAILED) {
     lua_getiuservalue(L, 1, VALUE);
-    lua_getfield(L, -1, "traceback");
+    if (lua_getfield(L, -1, "traceback") == LUA_TNIL) lua_pushliteral(L, ""); /* for want of memory there is none */
   } else {
     lua_pushliteral(L, "");
   }
@@ -520,7 +520,7 @@ static int task_print_stack(lua_State *L) {
   lw_task_push_description(L, lw_loop(L), 1, task);
   task_get_stack(L);
   lua_writestringerror("%s\n", lua_tostring(L, 2));
-  lua_writestringerror("%s\n", lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
+  lua_writestringerror("%s\n", lua_tostring(L, -1));
   return 0;
 }
 
