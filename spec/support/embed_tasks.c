@@ -124,6 +124,17 @@ static void no_package_library(void) {
 }
 
 /* A state that is closed with its loop open: ends are told, and nothing leaks. */
+/* A module that the program has set up itself stays. */
+static void module_of_the_program(void) {
+  lua_State *L = luaL_newstate();
+  luaL_openlibs(L);
+  do_lua(L, "package.preload['luawait.signal'] = function() return 'mine' end");
+  luaL_requiref(L, "luawait", luaopen_luawait, 0);
+  lua_pop(L, 1);
+  do_lua(L, "assert(require('luawait.signal') == 'mine') assert(require('luawait.fs').walk)");
+  lua_close(L);
+}
+
 static void close_state_first(void) {
   lua_State *L = new_open_state();
   End end = {0};
@@ -501,6 +512,36 @@ static void host_loop(void) {
   CHECK_INT(uv_loop_close(&loop), 0);
 }
 
+/* turn(): turns the program's loop, as a C function that waits for something of its own may do */
+static int turn_loop(lua_State *L) {
+  int i;
+  for (i = 0; i < 3; i++) uv_run(lua_touserdata(L, lua_upvalueindex(1)), UV_RUN_NOWAIT);
+  return 0;
+}
+
+/* A step that turns the loop is no turn of the others. */
+static void host_loop_in_a_step(void) {
+  uv_loop_t loop;
+  luawait_Options options = LUAWAIT_OPTIONS_INIT;
+  lua_State *L = new_state();
+  uv_loop_init(&loop);
+  options.loop = &loop;
+  CHECK_INT(luawait_open(L, &options), LUAWAIT_OK);
+  lua_pushlightuserdata(L, &loop);
+  lua_pushcclosure(L, turn_loop, 1);
+  lua_setglobal(L, "turn");
+  do_lua(L,
+         "log = '' local function note(text) log = log .. text end "
+         "async.create_task(function() note('a') turn() note('b') async.sleep(0) note('d') end) "
+         "async.create_task(function() note('c') async.sleep(0) note('e') end)");
+  while (luawait_pending(L) > 0) uv_run(&loop, UV_RUN_ONCE);
+  lua_getglobal(L, "log");
+  CHECK_TOP(L, "abcde");
+  end_state(L);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  CHECK_INT(uv_loop_close(&loop), 0);
+}
+
 /* Nobody returns the KeyboardInterrupt: it is reported, and uv_run is not stopped. */
 static void host_loop_interrupt(void) {
   uv_loop_t loop;
@@ -597,6 +638,7 @@ static const Case cases[] = {{"open_and_close", open_and_close},
                              {"without_the_module", without_the_module},
                              {"without_a_loop", without_a_loop},
                              {"no_package_library", no_package_library},
+                             {"module_of_the_program", module_of_the_program},
                              {"close_state_first", close_state_first},
                              {"spawn_and_run", spawn_and_run},
                              {"spawn_misuse", spawn_misuse},
@@ -614,6 +656,7 @@ static const Case cases[] = {{"open_and_close", open_and_close},
                              {"shutdown_waits", shutdown_waits},
                              {"shutdown_forces", shutdown_forces},
                              {"host_loop", host_loop},
+                             {"host_loop_in_a_step", host_loop_in_a_step},
                              {"host_loop_interrupt", host_loop_interrupt},
                              {"host_loop_requests", host_loop_requests},
                              {"debug_mode", debug_mode},
