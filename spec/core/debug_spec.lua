@@ -393,6 +393,49 @@ print(ok, err.name)]])
     assert.equal("false\tKeyboardInterrupt\n", output)
   end)
 
+  it("a second time interrupts a busy callback at once", function()
+    local output = helpers.child_output(interrupt .. [[
+print(select(2, pcall(async.run, function()
+  async.set_exception_handler(function(info) if info.error then print(info.error) end end)
+  async.call_soon(function()
+    interrupt()
+    interrupt()
+    while true do end
+  end)
+  async.sleep(3600)
+end, { signals = true })).name)]])
+    assert.equal("KeyboardInterrupt: interrupted\nKeyboardInterrupt\n", output)
+  end)
+
+  it("leaves CancelledError to a main task that somebody else has cancelled too", function()
+    local output = helpers.child_output(interrupt .. [[
+print(select(2, pcall(async.run, function()
+  interrupt()
+  pcall(async.sleep, 3600)
+  async.current_task():cancel()
+  async.sleep(3600)
+end, { signals = true })).name)]])
+    assert.equal("CancelledError\n", output)
+  end)
+
+  it("ends the wait for tasks that are left when the main task is done", function()
+    local result = helpers.child(interrupt .. [[
+print(async.run(function()
+  async.create_task(function()
+    local _ <close> = setmetatable({}, { __close = function()
+      interrupt()
+      async.sleep(3600)
+    end })
+    async.sleep(3600)
+  end)
+  async.sleep(0)
+  return "result"
+end, { signals = true, shutdown_timeout = 600 }))]])
+    assert.equal(0, result.status)
+    assert.equal("result\n", result.stdout)
+    assert.matches("closed by force", result.stderr, 1, true)
+  end)
+
   for _, call in ipairs { "async.pcall(forever)", "async.xpcall(forever, print)" } do
     it("a second time passes " .. call .. ", as a cancellation does", function()
       local output = helpers.child_output(interrupt .. [[
