@@ -1,5 +1,6 @@
 /* Tests of luawait.h: opening, tasks, turning the loop, reports, closing. */
 #include <poll.h>
+#include <signal.h>
 #include <uv.h>
 
 #include "embed_check.h"
@@ -471,6 +472,23 @@ static void shutdown_forces(void) {
 
 static void on_own_timer(uv_timer_t *timer) { ++*(int *)timer->data; }
 
+static int interrupt(lua_State *L) {
+  (void)L;
+  raise(SIGINT);
+  return 0;
+}
+
+/* SIGINT stays ignored in a program that was started so. */
+static void ignored_interrupt(void) {
+  lua_State *L = new_state();
+  signal(SIGINT, SIG_IGN);
+  lua_register(L, "interrupt", interrupt);
+  do_lua(L, "async.run(function() interrupt() async.sleep(0.01) ran_on = 1 end, {signals = true})");
+  CHECK_INT(global_int(L, "ran_on"), 1);
+  CHECK(signal(SIGINT, SIG_DFL) == SIG_IGN);
+  lua_close(L);
+}
+
 static void host_loop(void) {
   uv_loop_t loop;
   uv_timer_t timer;
@@ -655,6 +673,7 @@ static const Case cases[] = {{"open_and_close", open_and_close},
                              {"error_in_done", error_in_done},
                              {"shutdown_waits", shutdown_waits},
                              {"shutdown_forces", shutdown_forces},
+                             {"ignored_interrupt", ignored_interrupt},
                              {"host_loop", host_loop},
                              {"host_loop_in_a_step", host_loop_in_a_step},
                              {"host_loop_interrupt", host_loop_interrupt},
