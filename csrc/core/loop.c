@@ -276,8 +276,8 @@ static int drain(lua_State *L) {
   return 0;
 }
 
-/* Pops the error. Where it cut a step short, that step pays if it can; where it cannot, or not even that was reached (no
- * memory, or a hook of the user's on this state raised), the run does. */
+/* Pops the error. Where it cut a step short, that step pays if it can; where it cannot, or not even that was reached
+ * (no memory, or a hook of the user's on this state raised), the run does. */
 static void turn_failed(lua_State *L, lw_Loop *loop) {
   if (loop->stepping != NULL && loop->classes[loop->stepping->type].abort != NULL) {
     loop->classes[loop->stepping->type].abort(loop, loop->stepping);

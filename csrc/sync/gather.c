@@ -186,7 +186,8 @@ static int is_keyed(lua_State *L, lua_Integer n) {
   lua_pop(L, 2);
   for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
     int number = lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1 && lua_tointeger(L, -2) <= n;
-    int size = lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "n") == 0 && lua_type(L, -1) == LUA_TNUMBER;
+    int size =
+        lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "n") == 0 && lua_type(L, -1) == LUA_TNUMBER;
     keyed = keyed || !(number || size);
   }
   return keyed;
