@@ -306,6 +306,28 @@ describe("cancelling a gather", function()
     end)
   end)
 
+  it("can be asked for again where there was no memory for the message", function()
+    local refused = 0
+    for n = 1, 12 do
+      run(function()
+        local inner = async.create_task(function() async.gather(forever, forever) end)
+        local child = async.create_task(forever)
+        local outer = async.create_task(function() async.gather(inner, child) end)
+        settle()
+        local ok, err = helpers.pcall_failing(n, outer.cancel, outer, "first")
+        if not ok then
+          refused = refused + 1
+          assert.equal("not enough memory", err)
+          assert.is_true(outer:cancel("second"))
+        end
+        settle()
+        assert.is_true(outer:cancelled() and inner:cancelled() and child:cancelled())
+        assert.equal(1, #async.all_tasks())
+      end)
+    end
+    assert.is_true(refused > 2 and refused < 12, refused)
+  end)
+
   it("leaves the children that are done as they are", function()
     run(function()
       local done, open = async.create_task(later(0, "done")), async.create_task(forever)
