@@ -427,7 +427,6 @@ static void close_handles(lw_Loop *loop) {
 }
 
 void lw_loop_open(lua_State *L, lw_Loop *loop, uv_loop_t *uv) {
-  if (loop->open) return;
   loop->foreign = uv != NULL;
   loop->uv = uv != NULL ? uv : make_uv_loop(L);
   init_handles(loop);

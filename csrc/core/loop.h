@@ -221,8 +221,9 @@ void lw_timer_stop(lw_Loop *loop, lw_Timed *timed);
 /* The `arm` of a loop on the system's clock. */
 void lw_arm(lw_Loop *loop);
 
-/* Opens and closes the uv_loop; `uv` is one that the program has, or NULL. Opening raises OSError. Closing closes every
- * handle of ours that is still open and runs their close callbacks; no Lua code runs in it. */
+/* Opens the uv_loop of a loop that is closed, and closes it; `uv` is one that the program has, or NULL. Opening raises
+ * OSError. Closing closes every handle of ours that is still open and runs their close callbacks; no Lua code runs in
+ * it. */
 void lw_loop_open(lua_State *L, lw_Loop *loop, uv_loop_t *uv);
 void lw_loop_close(lw_Loop *loop);
 
