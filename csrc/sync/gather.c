@@ -136,7 +136,7 @@ static void gather_pass_on(lua_State *L, lw_Loop *loop, lw_Link *link) {
   lw_Task *owner = fan->owner; /* NULL: the request has reached one of the children by another way, and so woken it */
   uint32_t i;
   int top = lua_gettop(L);
-  luaL_checkstack(L, 6, NULL);
+  luaL_checkstack(L, 10, NULL);
   if (!lw_fan_push_futures(L, fan)) {
     interrupt_owner(L, loop, owner);
     return;

@@ -96,8 +96,8 @@ async.run(function()
 end)]]))
   end)
 
-  it("ends the run where there is no memory for the message that goes with it", function()
-    assert.equal("not enough memory\n", helpers.child_output([[
+  it("interrupts also where there is no memory for the message of a request that came before", function()
+    assert.equal("CancelledError\n", helpers.child_output([[
 local hooks = require("luawait.core").testing
 print(select(2, pcall(async.run, function()
   local main, scope = async.current_task(), async.timeout(nil)
