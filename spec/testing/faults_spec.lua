@@ -189,6 +189,14 @@ describe("fail_at_every_call", function()
     assert.is_true(failed > 0)
   end)
 
+  it("goes through every request for memory of a server and its clients: it closes what it cannot hand over", function()
+    local failed = 0
+    testing.fail_at_every_call("allocation", echo, {
+      timeout = 60, leaks = { tasks = false }, check = function(ok) if not ok then failed = failed + 1 end end,
+    })
+    assert.is_true(failed > 50, failed)
+  end)
+
   it("complains of wrong arguments", function()
     assert.is_truthy(helpers.failure_text(testing.fail_at_every_call, "disk", print):find("bad argument #1", 1, true))
     assert.is_truthy(helpers.failure_text(testing.fail_at_every_call, "allocation"):find("bad argument #2", 1, true))
