@@ -120,6 +120,8 @@ int lw_raise_stop(lua_State *L, lw_Loop *loop, int stop) {
   return lua_error(L);
 }
 
+static int raise_interrupted(lua_State *L) { return lw_error_raise(L, LW_KEYBOARD_INTERRUPT, "interrupted"); }
+
 /* Runs the awaitable at 2 as the main task, under lua_pcall; leaves the finished task. */
 static int run_main(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
@@ -133,7 +135,7 @@ static int run_main(lua_State *L) {
   loop->main = NULL;
   if (stop != LW_STOP_DONE) return lw_raise_stop(L, loop, stop);
   if (lw_task_node(task)->state == LW_CANCELLED && loop->interrupts > 0 && lw_task_uncancel(task) == 0)
-    return lw_error_raise(L, LW_KEYBOARD_INTERRUPT, "interrupted");
+    return raise_interrupted(L);
   return 1;
 }
 
@@ -305,6 +307,13 @@ static int results(lua_State *L, lw_Loop *loop, int status) {
   return lw_future_push_results(L, loop, lua_gettop(L), lua_touserdata(L, -1));
 }
 
+/* Closes the loop. Did SIGINT come meanwhile? There was no task left that it could have cancelled. */
+static int close_and_look(lua_State *L, lw_Loop *loop, const Runner *runner) {
+  int before = loop->interrupts;
+  lw_close_loop(L, loop, runner->shutdown_timeout);
+  return loop->interrupts > before;
+}
+
 static void check_idle(lua_State *L, lw_Loop *loop, const Runner *runner, const char *what) {
   if (loop->L != NULL) lw_error_raise(L, LW_RUNTIME_ERROR, "%s cannot be called from a running event loop", what);
   if (loop->open && loop->owner != runner)
@@ -315,15 +324,19 @@ static void check_idle(lua_State *L, lw_Loop *loop, const Runner *runner, const 
  * the way out it cancels all tasks that are left and waits for them, closes what the loop opened, and reports failures
  * that nobody has retrieved. opts.debug, opts.slow_callback = 0.1, opts.watchdog (off), opts.signals = true,
  * opts.shutdown_timeout = 10 (times in seconds). RuntimeError inside a running loop; DeadlockError when nothing can
- * wake the tasks any more. After asyncio.run. */
+ * wake the tasks any more; KeyboardInterrupt on SIGINT, also when that comes on the way out, unless the main task
+ * failed. After asyncio.run. */
 static int async_run(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   Runner runner = check_options(L, 2);
+  const lw_Future *main;
   int status;
   check_idle(L, loop, NULL, "async.run()");
   lw_check_awaitable(L, loop, 1);
   status = run_protected(L, loop, &runner, 1);
-  lw_close_loop(L, loop, runner.shutdown_timeout);
+  main = lua_touserdata(L, -1);
+  if (close_and_look(L, loop, &runner) && status == LUA_OK && main->timed.node.state == LW_DONE)
+    return raise_interrupted(L);
   return results(L, loop, status);
 }
 
@@ -349,16 +362,18 @@ static int runner_run(lua_State *L) {
   return results(L, loop, run_protected(L, loop, runner, 2));
 }
 
-/* runner:close(): ends the tasks that are left, as run does on its way out. Twice is fine. */
+/* runner:close(): ends the tasks that are left, as run does on its way out; KeyboardInterrupt if SIGINT comes
+ * meanwhile. Twice is fine. */
 static int runner_close(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   Runner *runner = lw_self(L);
+  int interrupted = 0;
   if (loop->owner == runner) {
     check_idle(L, loop, runner, "Runner.close()");
-    lw_close_loop(L, loop, runner->shutdown_timeout);
+    interrupted = close_and_look(L, loop, runner);
   }
   runner->closed = 1;
-  return 0;
+  return interrupted ? raise_interrupted(L) : 0;
 }
 
 static int runner_gc(lua_State *L) {

@@ -446,9 +446,9 @@ end, { signals = true })).name)]])
     assert.equal("CancelledError\n", output)
   end)
 
-  it("ends the wait for tasks that are left when the main task is done", function()
+  it("ends the wait for tasks that are left when the main task is done, and is raised unless that failed", function()
     local result = helpers.child(interrupt .. [[
-print(async.run(function()
+local function leave_task()
   async.create_task(function()
     local _ <close> = setmetatable({}, { __close = function()
       interrupt()
@@ -458,10 +458,18 @@ print(async.run(function()
   end)
   async.sleep(0)
   return "result"
-end, { signals = true, shutdown_timeout = 600 }))]])
+end
+local opts = { signals = true, shutdown_timeout = 600 }
+print(pcall(async.run, leave_task, opts))
+print(pcall(async.run, function() error(leave_task(), 0) end, opts))
+local runner = async.Runner(opts)
+print(runner:run(leave_task))
+print(pcall(runner.close, runner))
+print(runner, pcall(runner.close, runner))]])
     assert.equal(0, result.status)
-    assert.equal("result\n", result.stdout)
-    assert.matches("closed by force", result.stderr, 1, true)
+    assert.equal("false\tKeyboardInterrupt: interrupted\nfalse\tresult\nresult\n" ..
+      "false\tKeyboardInterrupt: interrupted\n<Runner closed>\ttrue\n", result.stdout)
+    assert.equal(3, select(2, result.stderr:gsub("closed by force", "")))
   end)
 
   for _, call in ipairs { "async.pcall(forever)", "async.xpcall(forever, print)" } do
