@@ -235,9 +235,36 @@ describe("fs.mkdtemp and fs.mkstemp", function()
       assert.equal("bad argument #1 to 'mkdtemp' (string expected, got boolean)", failure_text(fs.mkdtemp, true))
     end)
   end)
+
+  it("tell that the name of the system's directory is too long", function()
+    local said = helpers.child_output([[
+      local fs, helpers = require "luawait.fs", require "spec.support.helpers"
+      async.run(function()
+        for _, make in ipairs({ fs.mkdtemp, fs.mkstemp }) do
+          local err = helpers.failure(make)
+          print(err.name, err.code, err.syscall)
+        end
+      end)]], { env = { TMPDIR = ("x"):rep(5000) } })
+    assert.equal(("OSError\tENOBUFS\ttmpdir\n"):rep(2), said)
+  end)
 end)
 
 describe("any of them", function()
+  it("does nothing where nothing can wait", function()
+    local dir <close> = support.directory()
+    local path = dir .. "/a"
+    local calls = {
+      open = { "w" }, mkstemp = {}, mkdtemp = {}, mkdir = {}, write_file = { "x" }, symlink = { path }, stat = {}, lstat = {},
+      exists = {}, access = {}, rmdir = {}, remove = {}, rename = { path }, link = { path }, readlink = {}, realpath = {},
+      chmod = { 0 }, chown = { -1, -1 }, utime = { 0 }, scandir = {}, listdir = {}, rmtree = {}, copy = { path },
+    }
+    for name, arguments in pairs(calls) do
+      assert.matches("RuntimeError: .*outside a task", failure_text(fs[name], path, table.unpack(arguments)))
+    end
+    helpers.collect_garbage()
+    assert.equal("", support.shell("ls -A '%s'", dir))
+  end)
+
   it("can be cancelled", function()
     support.run(function(dir)
       local calls = {
