@@ -254,9 +254,10 @@ describe("any of them", function()
     local dir <close> = support.directory()
     local path = dir .. "/a"
     local calls = {
-      open = { "w" }, mkstemp = {}, mkdtemp = {}, mkdir = {}, write_file = { "x" }, symlink = { path }, stat = {}, lstat = {},
-      exists = {}, access = {}, rmdir = {}, remove = {}, rename = { path }, link = { path }, readlink = {}, realpath = {},
-      chmod = { 0 }, chown = { -1, -1 }, utime = { 0 }, scandir = {}, listdir = {}, rmtree = {}, copy = { path },
+      open = { "w" }, mkstemp = {}, mkdtemp = {}, mkdir = {}, write_file = { "x" }, symlink = { path }, stat = {},
+      lstat = {}, exists = {}, access = {}, rmdir = {}, remove = {}, rename = { path }, link = { path }, readlink = {},
+      realpath = {}, chmod = { 0 }, chown = { -1, -1 }, utime = { 0 }, scandir = {}, listdir = {}, rmtree = {},
+      copy = { path },
     }
     for name, arguments in pairs(calls) do
       assert.matches("RuntimeError: .*outside a task", failure_text(fs[name], path, table.unpack(arguments)))
