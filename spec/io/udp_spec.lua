@@ -350,6 +350,12 @@ describe("DatagramSocket.send", function()
     run_pair(function(one, other)
       async.call_soon(one.send, one, "called")
       assert.equal("called", (other:recv()))
+      async.call_soon(function()
+        for _ = 1, 1000 do one:send("x") end -- where a task would let others have their turn
+        one:send("last")
+      end)
+      async.sleep(0)
+      assert.equal(1002, one:statistics().sent)
     end)
   end)
 
