@@ -429,11 +429,12 @@ describe("process.spawn", function()
 
   it("has its own exit status when it had ended before the run was", function()
     if not is_linux then return pending("needs /proc") end
-    local child
-    run(function()
-      child = process.spawn({ "sh", "-c", "exit 3" })
-      system.output(("until grep -q '^State:.*Z' /proc/%d/status; do sleep 0.01; done"):format(child.pid))
-    end)
+    local path, child, runner = os.tmpname(), nil, async.Runner()
+    local script = ("while [ -e '%s' ]; do sleep 0.01; done; exit 3"):format(path)
+    runner:run(function() child = process.spawn({ "sh", "-c", script }) end)
+    os.remove(path)
+    system.output(("until grep -q '^State:.*Z' /proc/%d/status; do sleep 0.01; done"):format(child.pid))
+    runner:close() -- the loop has not met its end yet
     assert.is_false(exists(child.pid))
     assert.same({ 3 }, { child:wait() })
   end)
