@@ -120,7 +120,12 @@ print("blocking" if os.get_blocking(theirs.fileno()) else "not blocking")]]))
         plans.plan(0)
         if hit == "fcntl" and helpers.kind(err) == "OSError" then say(err.code, err.path) end
       until not hit
-      say(tty.stdin():read_all())]])
+      say(tty.stdin():read_all())
+      async.set_exception_handler(function(info) if info.message:find("dropped") then say(info.message) end end)
+      collectgarbage()
+      collectgarbage()
+    end, { debug = true })
+    async.run(function()]])
     assert.equal("EMFILE stdin\nEMFILE stdin\nhello\n\n", said)
     assert.equal("blocking", printed)
   end)
