@@ -70,7 +70,8 @@ local Process = {}
 ---@return string? signal the name of that signal
 function Process:wait() end
 
----Sends a signal, with `group` to all of its group. Raises OSError.
+---Sends a signal, with `group` to all of its group. Raises OSError; RuntimeError after a run that the program, being
+---detached, has outlived: `pid` is what is left of it then.
 ---@param sig? string name of a signal (default "SIGKILL")
 ---@return boolean sent false when the program has ended, and nobody is left of its group
 function Process:kill(sig) end

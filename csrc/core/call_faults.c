@@ -25,6 +25,7 @@ void lw_open_call_faults(lua_State *L) { lua_pushnil(L); }
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <termios.h>
 #include <uv.h>
 
 #include "core/call_faults.h"
@@ -443,6 +444,12 @@ int __wrap_fcntl(int fd, int command, ...) {
   return broken("fcntl", EMFILE) ? -1 : __real_fcntl(fd, command, argument);
 }
 
+int __real_tcsetattr(int fd, int when, const struct termios *mode);
+int __wrap_tcsetattr(int fd, int when, const struct termios *mode);
+int __wrap_tcsetattr(int fd, int when, const struct termios *mode) {
+  return broken("tcsetattr", EIO) ? -1 : __real_tcsetattr(fd, when, mode);
+}
+
 /* ---- for Lua ---- */
 
 /* plan(nth): the nth call from now on fails, with the error that is usual for the function; 0: none does */
@@ -456,6 +463,12 @@ static int set_plan(lua_State *L) {
 /* busy(flag): from now on the system takes no datagram at once, or does again. */
 static int set_busy(lua_State *L) {
   busy = lua_toboolean(L, 1);
+  return 0;
+}
+
+/* typeless(flag): from now on directories do not tell the types of their entries, or do again. */
+static int set_typeless(lua_State *L) {
+  lw_fault_typeless(lua_toboolean(L, 1));
   return 0;
 }
 
@@ -484,7 +497,8 @@ static int check_end(lua_State *L) {
 }
 
 void lw_open_call_faults(lua_State *L) {
-  static const luaL_Reg functions[] = {{"plan", set_plan}, {"busy", set_busy}, {"state", get_state}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"plan", set_plan}, {"busy", set_busy}, {"typeless", set_typeless}, {"state", get_state}, {NULL, NULL}};
   luaL_newlib(L, functions);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, check_end);

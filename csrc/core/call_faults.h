@@ -12,6 +12,9 @@ int lw_broken(const char *name, int usual);
 void *lw_fault_plan(void);
 void lw_fault_follow(void *plan);
 
+/* From now on directories tell no types of their entries, as on some file systems; or do again. */
+void lw_fault_typeless(int on);
+
 /* Keeps the callback of a handle, for the one that stands in its place, until the handle is closed. */
 typedef void (*lw_Callback)(void);
 void lw_fault_remember(const void *key, lw_Callback callback);

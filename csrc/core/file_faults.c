@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -170,10 +171,22 @@ DIR *__real_fdopendir(int fd);
 DIR *__wrap_fdopendir(int fd);
 DIR *__wrap_fdopendir(int fd) { return lw_broken("fdopendir", ENOMEM) ? NULL : __real_fdopendir(fd); }
 
+static atomic_int typeless; /* do directories tell no types? */
+
+void lw_fault_typeless(int on) { atomic_store(&typeless, on); }
+
 struct dirent *__real_readdir(DIR *directory);
 struct dirent *__wrap_readdir(DIR *directory);
 struct dirent *__wrap_readdir(DIR *directory) {
-  return lw_broken("readdir", EIO) ? NULL : __real_readdir(directory);
+  struct dirent *entry = lw_broken("readdir", EIO) ? NULL : __real_readdir(directory);
+  if (entry != NULL && atomic_load(&typeless)) entry->d_type = DT_UNKNOWN;
+  return entry;
+}
+
+int __real_fstatat(int folder, const char *path, struct stat *buffer, int flags);
+int __wrap_fstatat(int folder, const char *path, struct stat *buffer, int flags);
+int __wrap_fstatat(int folder, const char *path, struct stat *buffer, int flags) {
+  return lw_broken("fstatat", ENOENT) ? -1 : __real_fstatat(folder, path, buffer, flags);
 }
 
 int __real_unlinkat(int folder, const char *path, int flags);

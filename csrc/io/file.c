@@ -54,10 +54,8 @@ int lw_is_file(lua_State *L, int index) {
 }
 
 uv_file lw_file_fd(lua_State *L, int arg) {
-  lw_File *file;
-  if (!lw_is_file(L, arg)) return lw_typeerror(L, arg, "File");
-  file = *(lw_File **)lua_touserdata(L, arg);
-  if (file == NULL || file->handle.state != LW_IO_OPEN || file->fd < 0) return lw_argerror(L, arg, "file is closed");
+  lw_File *file = *(lw_File **)lua_touserdata(L, arg);
+  if (file == NULL || file->handle.state != LW_IO_OPEN) return lw_argerror(L, arg, "file is closed");
   if (lw_buffer_length(&file->in) > 0 && lseek(file->fd, -(off_t)lw_buffer_length(&file->in), SEEK_CUR) >= 0)
     lw_buffer_free(&file->in, NULL);
   return file->fd;

@@ -44,7 +44,7 @@ typedef struct lw_FileJob {
   char data[];
 } lw_FileJob;
 
-/* The descriptor of the open File at `arg`; an argument error if there is none there. What was read ahead is given
+/* The descriptor of the File at `arg`; an argument error if it is not open. What was read ahead is given
  * back, so that whoever is given the descriptor goes on where the program is. */
 uv_file lw_file_fd(lua_State *L, int arg);
 

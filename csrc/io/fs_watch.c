@@ -59,7 +59,6 @@ static void keep(Watch *watch, char kind, const char *name) {
 
 static void on_event(uv_fs_event_t *uv, const char *name, int events, int status) {
   Watch *watch = uv->data;
-  if (watch->handle.state != LW_IO_OPEN) return;
   if (status < 0) {
     watch->status = status;
     wake(watch);
@@ -72,7 +71,7 @@ static void on_event(uv_fs_event_t *uv, const char *name, int events, int status
 
 static void watch_leave(lw_IoHandle *handle) {
   Watch *watch = (Watch *)handle;
-  if (lw_linked(&watch->link)) lw_list_remove(&handle->io->watches, &watch->link);
+  lw_list_remove(&handle->io->watches, &watch->link);
   handle->io->events -= watch->count;
   watch->count = 0;
   lw_buffer_free(&watch->events, NULL);

@@ -178,10 +178,7 @@ static void job_abandon(lw_Request *request) { abandon(LW_CONTAINER(request, lw_
 
 static void job_describe(lua_State *L, const lw_Request *request) {
   const lw_Job *job = LW_CONTAINER(request, lw_Job, request);
-  if (job->path != NULL)
-    lua_pushfstring(L, "%s %s", job->cls->what, job->path);
-  else
-    lua_pushstring(L, job->cls->what);
+  lua_pushfstring(L, "%s %s", job->cls->what, job->path);
 }
 
 lw_Job *lw_job_new(lua_State *L, lw_Loop *loop, const lw_JobClass *cls, size_t size) {

@@ -48,7 +48,7 @@ struct lw_Job {
   lw_Loop *loop;
   lw_Lane *lane;            /* or NULL */
   lw_Link link, all;        /* in the lane, and in the loop's list of jobs */
-  const char *path, *path2; /* what it is about, for errors; may be NULL. In the block, or static */
+  const char *path, *path2; /* what it is about, for errors; path2 may be NULL. In the block, or static */
   const char *call;         /* the call that failed; NULL: that of the class */
   int status;               /* set by `work`: 0, or an error of libuv's */
   uint8_t stage;            /* lw_JobStage */

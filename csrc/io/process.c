@@ -274,11 +274,14 @@ static int process_wait(lua_State *L) {
 }
 
 /* process:kill(number): sends a signal, to the whole group if it has one of its own. Returns false when it has ended.
- * Raises OSError. */
+ * Raises OSError; RuntimeError when the run has ended and the process had not: it may have by now. */
 static int process_kill(lua_State *L) {
   Process *process = lw_io_self(L);
   int signum = (int)lw_check_integer(L, 2), err = UV_ESRCH;
-  if (process->grouped || process->handle.state == LW_IO_OPEN) err = send_signal(process, signum);
+  if (process->grouped || process->handle.state == LW_IO_OPEN)
+    err = send_signal(process, signum);
+  else if (!process->ended)
+    return lw_io_raise_closed(L, &process->handle);
   if (err != 0 && err != UV_ESRCH) {
     lw_error_push_os(L, err, "kill", NULL, NULL);
     return lua_error(L);

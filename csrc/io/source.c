@@ -58,12 +58,13 @@ static void read_block(uv_work_t *work) {
   if (source->result < 0) source->result = uv_translate_sys_error(errno);
 }
 
-/* Hands the block to the stream. */
+/* Hands the block to the stream. (Only leaving it cancels the work: `status` tells no more than that.) */
 static void on_block(uv_work_t *work, int status) {
   lw_Source *source = work->data;
   lw_Stream *stream = source->stream;
   uv_buf_t block = uv_buf_init(source->block, LW_SLAB);
   int err;
+  (void)status;
   source->busy = 0;
   source->loop->in_uv--;
   if (stream == NULL) {
@@ -71,7 +72,6 @@ static void on_block(uv_work_t *work, int status) {
     free_source(source);
     return;
   }
-  if (status != 0) source->result = status;
   lw_stream_take_in(stream, source->result == 0 ? UV_EOF : source->result, &block);
   if (!stream->reading || (err = lw_source_start(source)) == 0) return;
   block = uv_buf_init(NULL, 0);
@@ -80,7 +80,6 @@ static void on_block(uv_work_t *work, int status) {
 
 int lw_source_start(lw_Source *source) {
   int err;
-  if (source->busy) return 0;
   source->block = lw_slab_take(&source->io->slabs);
   if (source->block == NULL) return UV_ENOMEM;
   err = uv_queue_work(source->loop->uv, &source->work, read_block, on_block);

@@ -228,7 +228,7 @@ static int send_batch(lua_State *L, lw_Stream *stream, int first, int count, siz
 static size_t send_now(lua_State *L, lw_Stream *stream, int last, int *err) {
   size_t sent = 0;
   int first, all = 1;
-  for (first = 2; all && *err == 0 && first <= last; first += BATCH) {
+  for (first = 2; all && first <= last; first += BATCH) {
     int count = last - first + 1;
     *err = send_batch(L, stream, first, count < BATCH ? count : BATCH, &sent, &all);
   }

@@ -129,7 +129,7 @@ function Process:wait()
 end
 
 --- child:kill(sig?): sends a signal ("SIGKILL"), to the whole group with opts.group. Returns false when it has ended,
--- and nobody of its group is left. Raises OSError.
+-- and nobody of its group is left. Raises OSError; RuntimeError after a run that a detached child has outlived.
 function Process:kill(sig)
   check.self(self, Process, "kill")
   local number = sig == nil and core.signal.number("SIGKILL") or type(sig) == "string" and core.signal.number(sig)

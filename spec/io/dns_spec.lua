@@ -59,6 +59,10 @@ describe("net.resolve", function()
     run(function()
       local addresses = net.resolve("localhost", nil, { family = "inet" })
       assert.same({ { address = "127.0.0.1", family = "inet", port = 0 } }, addresses)
+      assert.same({ { address = "::1", family = "inet6", port = 0 } }, net.resolve("::1", nil, { family = "inet6" }))
+      for address, family in pairs({ ["::1"] = "inet", ["127.0.0.1"] = "inet6" }) do
+        assert.equal("OSError", failure_kind(net.resolve, address, nil, { family = family }))
+      end
     end)
   end)
 

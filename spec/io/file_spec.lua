@@ -1,6 +1,7 @@
 -- Files that are open: opening, writing, position, closing.
 local async = require "luawait"
 local fs = require "luawait.fs"
+local faults = require "spec.support.faults"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.fs"
 
@@ -131,6 +132,46 @@ describe("a File", function()
     end)
   end)
 
+  it("has no position when it is a pipe, and loses nothing that it has read ahead", function()
+    support.run(function(dir)
+      local path = dir .. "/pipe"
+      support.shell("mkfifo '%s'", path)
+      local file <close> = fs.open(path, "r+")
+      assert.equal("lseek", os_error("ESPIPE", path, file.seek, file).syscall)
+      assert.equal("lseek", os_error("ESPIPE", path, file.truncate, file).syscall)
+      file:write("one\ntwo\n")
+      assert.equal("one", file:read())
+      file:write("three\n")
+      assert.same({ "two", "three" }, { file:read("l", "l") })
+    end)
+  end)
+
+  it("stays as it is when the place of what was read ahead cannot be gone back to", function()
+    if not faults.available() then return pending("no linker with --wrap") end
+    local dir <close> = support.directory()
+    local said = faults.child_output(([[
+      local async, fs, helpers = require "luawait", require "luawait.fs", require "spec.support.helpers"
+      local plans, path = require("luawait.core").call_faults, %q
+      async.run(function()
+        for _, name in ipairs({ "write", "seek", "truncate" }) do
+          helpers.write_file(path, "one\ntwo\n")
+          local file <close> = fs.open(path, "r+")
+          file:read()
+          local n, err, hit = 0, nil, nil
+          repeat
+            n = n + 1
+            plans.plan(n)
+            err = helpers.failure(file[name], file, name == "write" and "X" or nil)
+            hit = plans.state().hit
+            plans.plan(0)
+          until hit == "lseek"
+          print(name, err.code, err.syscall, helpers.read_file(path) == "one\ntwo\n", file:read())
+        end
+      end)]]):format(dir .. "/a"))
+    local rest = "\tEIO\tlseek\ttrue\ttwo\n"
+    assert.equal("write" .. rest .. "seek" .. rest .. "truncate" .. rest, said)
+  end)
+
   it("goes on where another writer stopped: the position is the descriptor's", function()
     support.run(function(dir)
       local file <close> = fs.open(dir .. "/a", "a+")
@@ -259,6 +300,52 @@ describe("closing a File", function()
     end)
   end)
 
+  it("happens at once where the end of a scope cannot wait", function()
+    support.run(function(dir)
+      local before = support.descriptors()
+      local function leave(file)
+        local owned <close> = file
+        return owned and "left"
+      end
+      local ways = {
+        ["a callback"] = function(file)
+          async.call_soon(leave, file)
+          async.sleep(0)
+        end,
+        ["a coroutine of the program's"] = function(file) coroutine.wrap(leave)(file) end,
+        ["a function that C calls"] = function(file) string.gsub("x", "x", function() leave(file) end) end,
+      }
+      for name, way in pairs(ways) do
+        local file = fs.open(dir .. "/a", "w")
+        way(file)
+        assert.is_truthy(tostring(file):find("closed"), name)
+        assert.equal(before, support.descriptors(), name)
+      end
+    end)
+  end)
+
+  it("happens in its turn when it is cancelled and forgotten", function()
+    support.run(function(dir)
+      local path = dir .. "/pipe"
+      support.shell("mkfifo '%s'", path)
+      local reader <close> = fs.open(path, "r+") -- has both ends: opening the other one does not wait
+      local before = support.descriptors()
+      local function write_and_forget()
+        local file = fs.open(path, "w")
+        async.create_task(function() file:write(("x"):rep(1 << 20)) end) -- waits: a pipe holds less
+        async.sleep(0)
+        local closer = async.create_task(function() file:close() end)
+        async.sleep(0)
+        closer:cancel()
+        async.wait({ closer })
+      end
+      write_and_forget()
+      helpers.collect_garbage()
+      assert.equal(1 << 20, #reader:read(1 << 20))
+      support.wait_until(function() return support.descriptors() == before end)
+    end)
+  end)
+
   it("happens at the end of the run, and when it is collected", function()
     local dir <close> = support.directory()
     local before, kept = support.descriptors(), nil
@@ -292,6 +379,11 @@ describe("closing a File", function()
       assert.is_truthy(tostring(file):find("closed"))
       async.await(writer)
       assert.equal("RuntimeError: file is closed", failure_text(async.await, second))
+      file = fs.open(dir .. "/a")
+      local reader = async.create_task(function() return file:read("a") end)
+      async.sleep(0)
+      async.call_soon(file.close, file)
+      assert.equal("RuntimeError: file is closed", failure_text(async.await, reader))
     end)
   end)
 

@@ -235,6 +235,16 @@ describe("fs.write_file, atomic", function()
     end)
   end)
 
+  it("takes a name in the current directory", function()
+    local dir <close> = support.directory()
+    helpers.write_file(dir .. "/program", [[
+      local async, fs = require "luawait", require "luawait.fs"
+      async.run(function() fs.write_file("a", "new", { atomic = true }) end)]])
+    support.shell("cd '%s' && '%s' program && rm program", dir, os.getenv("LUA") or "lua5.4")
+    assert.equal("a\n", support.shell("ls -A '%s'", dir))
+    assert.equal("new", helpers.read_file(dir .. "/a"))
+  end)
+
   it("that fails leaves the old file, and no other", function()
     support.run(function(dir)
       fs.mkdir(dir .. "/a/b", { parents = true })

@@ -2,6 +2,7 @@
 local async = require "luawait"
 local fs = require "luawait.fs"
 local helpers = require "spec.support.helpers"
+local net = require "luawait.net"
 local support = require "spec.support.fs"
 
 local failure_text, os_error = helpers.failure_text, support.os_error
@@ -29,6 +30,17 @@ describe("fs.stat", function()
       assert.equal("directory", fs.stat(dir .. "/to_dir").type)
       assert.equal("char", fs.stat("/dev/null").type)
       os_error("ENOENT", dir .. "/link", fs.stat, dir .. "/link")
+    end)
+  end)
+
+  it("tells the types of what is neither file nor directory", function()
+    support.run(function(dir)
+      support.shell("mkfifo '%s'", dir .. "/fifo")
+      local server <close> = net.serve_unix(dir .. "/socket", function() end)
+      assert.same({ "fifo", "socket" }, { fs.stat(dir .. "/fifo").type, fs.stat(server:address()).type })
+      local find = "mknod '%s' b 7 0 2>/dev/null && echo '%s' || find /dev -type b 2>/dev/null | head -n 1"
+      local block = support.shell(find, dir .. "/block", dir .. "/block"):match("[^\n]+")
+      assert.is_true(not block or fs.stat(block).type == "block") -- few machines have none, and let nobody make one
     end)
   end)
 
@@ -120,6 +132,9 @@ describe("fs.mkdir and fs.rmdir", function()
       helpers.write_file(dir .. "/file", "")
       os_error("EEXIST", nil, fs.mkdir, dir .. "/file", { exist_ok = true })
       os_error("EEXIST", nil, fs.mkdir, dir .. "/file/a", { parents = true })
+      fs.symlink("none", dir .. "/dangling")
+      os_error("EEXIST", nil, fs.mkdir, dir .. "/dangling", { exist_ok = true })
+      os_error("ENOENT", "", fs.mkdir, "", { parents = true })
     end)
   end)
 end)
@@ -186,7 +201,11 @@ describe("attributes", function()
       assert.equal("bad argument #2 to 'chmod' (number expected, got string)", failure_text(fs.chmod, "a", "rwx"))
       assert.equal("bad argument #2 to 'chmod' (integer from 0 to 4095 expected, got -1)",
         failure_text(fs.chmod, "a", -1))
-      assert.equal("bad argument #2 to 'utime' (seconds since 1970 expected)", failure_text(fs.utime, "a", 0 / 0))
+      assert.equal("bad argument #2 to 'chmod' (integer from 0 to 4095 expected, got 4096)",
+        failure_text(fs.chmod, "a", 4096))
+      for _, time in ipairs({ 0 / 0, -1e12, 1e12 }) do
+        assert.equal("bad argument #2 to 'utime' (seconds since 1970 expected)", failure_text(fs.utime, "a", time))
+      end
       for _, name in ipairs({ "rename", "copy", "link", "symlink" }) do
         assert.equal(("bad argument #2 to '%s' (string without zeros expected)"):format(name),
           failure_text(fs[name], "a", "\0"))
@@ -216,9 +235,37 @@ describe("fs.mkdtemp and fs.mkstemp", function()
       assert.equal("bad argument #1 to 'mkdtemp' (string expected, got boolean)", failure_text(fs.mkdtemp, true))
     end)
   end)
+
+  it("tell that the name of the system's directory is too long", function()
+    local said = helpers.child_output([[
+      local fs, helpers = require "luawait.fs", require "spec.support.helpers"
+      async.run(function()
+        for _, make in ipairs({ fs.mkdtemp, fs.mkstemp }) do
+          local err = helpers.failure(make)
+          print(err.name, err.code, err.syscall)
+        end
+      end)]], { env = { TMPDIR = ("x"):rep(5000) } })
+    assert.equal(("OSError\tENOBUFS\ttmpdir\n"):rep(2), said)
+  end)
 end)
 
 describe("any of them", function()
+  it("does nothing where nothing can wait", function()
+    local dir <close> = support.directory()
+    local path = dir .. "/a"
+    local calls = {
+      open = { "w" }, mkstemp = {}, mkdtemp = {}, mkdir = {}, write_file = { "x" }, symlink = { path }, stat = {},
+      lstat = {}, exists = {}, access = {}, rmdir = {}, remove = {}, rename = { path }, link = { path }, readlink = {},
+      realpath = {}, chmod = { 0 }, chown = { -1, -1 }, utime = { 0 }, scandir = {}, listdir = {}, rmtree = {},
+      copy = { path },
+    }
+    for name, arguments in pairs(calls) do
+      assert.matches("RuntimeError: .*outside a task", failure_text(fs[name], path, table.unpack(arguments)))
+    end
+    helpers.collect_garbage()
+    assert.equal("", support.shell("ls -A '%s'", dir))
+  end)
+
   it("can be cancelled", function()
     support.run(function(dir)
       local calls = {

@@ -1,7 +1,9 @@
 -- Directories: scandir, listdir, walk, glob, rmtree.
 local async = require "luawait"
 local fs = require "luawait.fs"
+local faults = require "spec.support.faults"
 local helpers = require "spec.support.helpers"
+local net = require "luawait.net"
 local support = require "spec.support.fs"
 
 local failure_text, os_error = helpers.failure_text, support.os_error
@@ -26,13 +28,63 @@ describe("fs.scandir", function()
       make(dir, "file .hidden sub/")
       fs.symlink("file", dir .. "/link")
       assert(os.execute(("mkfifo '%s'"):format(dir .. "/pipe")))
+      local server <close> = net.serve_unix(dir .. "/socket", function() end)
+      assert.is_truthy(server)
       local seen = {}
       for name, type in fs.scandir(tostring(dir)) do seen[#seen + 1] = name .. " " .. type end
-      assert.same({ ".hidden file", "file file", "link link", "pipe fifo", "sub directory" }, sorted(seen))
+      assert.same({ ".hidden file", "file file", "link link", "pipe fifo", "socket socket", "sub directory" },
+        sorted(seen))
       local types = {}
       for name, type in fs.scandir("/dev") do types[name] = type end
       assert.equal("char", types.null)
     end)
+  end)
+
+  it("looks the types up where the file system does not tell them", function()
+    if not faults.available() then return pending("no linker with --wrap") end
+    local dir <close> = support.directory()
+    helpers.run(function()
+      make(dir, "file sub/file sub/deep/file")
+      fs.symlink("sub", dir .. "/link")
+      support.shell("mkfifo '%s'", dir .. "/pipe")
+    end)
+    local said = faults.child_output(([[
+      local async, fs = require "luawait", require "luawait.fs"
+      local plans, dir = require("luawait.core").call_faults, %q
+      local function types()
+        local seen = {}
+        for name, type in fs.scandir(dir) do seen[#seen + 1] = name .. " " .. type end
+        table.sort(seen)
+        return table.concat(seen, ", ")
+      end
+      async.run(function()
+        plans.typeless(true)
+        print(types())
+        print(#fs.glob(dir .. "/**/file"))
+        local n, text, hit = 0, nil, nil
+        repeat -- until one is gone when its type is looked up
+          n = n + 1
+          plans.plan(n)
+          text = select(2, pcall(types))
+          hit = plans.state().hit
+          plans.plan(0)
+        until hit == "fstatat"
+        print((select(2, text:gsub("unknown", ""))))
+        fs.rmtree(dir .. "/sub")
+        print(fs.exists(dir .. "/sub"))
+      end)]]):format(tostring(dir)))
+    local types = "file file, link link, pipe fifo, sub directory"
+    assert.equal(types .. "\n3\n1\nfalse\n", said)
+  end)
+
+  it("tells that there is no memory for the names", function()
+    if not faults.available() then return pending("no linker with --wrap") end
+    local dir <close> = support.directory()
+    helpers.run(function() for n = 10, 30 do make(dir, ("x"):rep(250) .. n) end end)
+    local before, source = 'local fs = require "luawait.fs"', ("fs.listdir(%q)"):format(tostring(dir))
+    local calls = faults.calls(before, source)
+    assert.is_true(select(2, calls:gsub("malloc\tOSError\n", "")) > 1, calls)
+    assert.is_nil(calls:find("well"), calls)
   end)
 
   it("may be left early, and be empty", function()
@@ -215,6 +267,25 @@ describe("fs.rmtree", function()
       assert.equal("OSError", helpers.kind(err))
       assert.is_truthy(err.path:find("^/proc/self/fdinfo/%d+$"), err.path)
     end)
+  end)
+
+  it("names the directory where there is no memory for more", function()
+    if not faults.available() then return pending("no linker with --wrap") end
+    local said = faults.child_output([[
+      local async, fs, helpers = require "luawait", require "luawait.fs", require "spec.support.helpers"
+      local plans = require("luawait.core").call_faults
+      async.run(function()
+        local code, n = helpers.failure(fs.rmtree, "/proc/self/fdinfo").code, 0
+        repeat
+          n = n + 1
+          plans.plan(n)
+          local err = helpers.failure(fs.rmtree, "/proc/self/fdinfo")
+          local hit = plans.state().hit
+          plans.plan(0)
+          if hit == "malloc" then print(err.path, err.code == code) end
+        until not hit
+      end)]])
+    assert.equal(("/proc/self/fdinfo\ttrue\n"):rep(2), said)
   end)
 
   it("goes deep", function()

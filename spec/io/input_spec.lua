@@ -40,6 +40,20 @@ describe("input", function()
     assert.equal("one\ntwo\nnil\n", result)
   end)
 
+  it("is empty where a descriptor that does not block has nothing yet", function()
+    local path = os.tmpname()
+    local _ <close> = helpers.defer(function() os.remove(path) end)
+    helpers.write_file(path, 'io.write(("[%s]"):format(require("luawait.core").input.read(0)))')
+    local pipe <close> = assert(io.popen(([[python3 -c '
+import os, sys
+ours, theirs = os.pipe()
+os.set_blocking(ours, False)
+os.set_inheritable(theirs, True) # so that it is no end
+os.dup2(ours, 0)
+os.execvp(sys.argv[1], sys.argv[1:])' '%s' '%s' 2>&1]]):format(os.getenv("LUA") or "lua5.4", path)))
+    assert.equal("[]", pipe:read("a"))
+  end)
+
   it("can be cancelled, and waited for again", function()
     local result = helpers.child_output([[
       local input = require("luawait.core").input

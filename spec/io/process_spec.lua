@@ -362,6 +362,9 @@ describe("process.spawn", function()
       assert.same({ nil, "SIGKILL" }, { third:wait() })
       assert.matches("bad argument #1 to 'kill' %(unknown signal 'KILL'%)", failure_text(third.kill, third, "KILL"))
       assert.matches("'kill' %(name of a signal expected, got number%)", failure_text(third.kill, third, 9))
+      local fourth <close> = process.spawn({ "sleep", "30" })
+      local err = failure(fourth.handle.kill, fourth.handle, 1000) -- as it may be for want of permission
+      assert.same({ "EINVAL", "kill" }, { err.code, err.syscall })
     end)
   end)
 
@@ -410,6 +413,30 @@ describe("process.spawn", function()
     assert.is_true(exists(pid))
     assert.equal(pid, session)
     system.kill("KILL", pid)
+  end)
+
+  it("is closed for the program after the run that it outlives", function()
+    local pid, said = helpers.child_output([[
+      local helpers, process = require "spec.support.helpers", require "luawait.process"
+      local child
+      async.run(function() child = process.spawn({ "sleep", "30" }, { detached = true }) end)
+      print(child.pid, helpers.failure_text(child.wait, child), helpers.failure_text(child.kill, child))]])
+      :match("^(%d+)\t(.*)\n$")
+    assert.is_true(exists(pid))
+    system.kill("KILL", pid)
+    assert.equal("RuntimeError: process is closed\tRuntimeError: process is closed", said)
+  end)
+
+  it("has its own exit status when it had ended before the run was", function()
+    if not is_linux then return pending("needs /proc") end
+    local path, child, runner = os.tmpname(), nil, async.Runner()
+    local script = ("while [ -e '%s' ]; do sleep 0.01; done; exit 3"):format(path)
+    runner:run(function() child = process.spawn({ "sh", "-c", script }) end)
+    os.remove(path)
+    system.output(("until grep -q '^State:.*Z' /proc/%d/status; do sleep 0.01; done"):format(child.pid))
+    runner:close() -- the loop has not met its end yet
+    assert.is_false(exists(child.pid))
+    assert.same({ 3 }, { child:wait() })
   end)
 
   it("is something that can wake the program: no deadlock", function()

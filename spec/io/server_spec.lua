@@ -555,6 +555,33 @@ describe("Running out of descriptors", function()
     assert.equal(1, count, output)
     assert.matches("EMFILE", output)
   end)
+
+  it("closes the server when accept goes on failing", function()
+    if not support.descriptors() or not os.execute("command -v prlimit >/dev/null 2>&1") then
+      return pending("needs /proc and prlimit")
+    end
+    local output = helpers.child_output([[
+      local net, system = require "luawait.net", require "spec.support.system"
+      async.run(function()
+        async.set_exception_handler(function(info) print((info.message:gsub(":%d+", "")), info.error.code) end)
+        local server <close> = net.serve("127.0.0.1", 0, function() end)
+        -- It connects when it is told to, and gives the descriptors back when the connection is gone.
+        local client = io.popen(([=[
+          read port
+          python3 2>/dev/null -c '
+        import socket, sys
+        socket.create_connection(("127.0.0.1", int(sys.argv[1]))).recv(1)' $port
+          prlimit --pid %d --nofile=100:]=]):gsub("\n        ", "\n"):format(system.pid), "w")
+        -- Neither accept nor what libuv does where it has no descriptor finds one.
+        os.execute(("prlimit --pid %d --nofile=0:"):format(system.pid))
+        client:write(select(2, server:address()), "\n")
+        client:flush()
+        server:serve_forever()
+        client:close()
+        print(server:is_closing(), server:statistics().accepted)
+      end)]])
+    assert.equal("<Server 127.0.0.1 serving connections=0> cannot accept connections\tEMFILE\ntrue\t0\n", output)
+  end)
 end)
 
 describe("serve, short of memory,", function()

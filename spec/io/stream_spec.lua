@@ -256,6 +256,28 @@ describe("A stream in a <close> variable", function()
       assert.is_true(text == server:read_all())
     end)
   end)
+
+  it("sends what is queued when it is left in a callback, or in a function that C calls", function()
+    local function leave(stream)
+      local owned <close> = stream
+      return owned and "left"
+    end
+    local ways = {
+      function(stream) async.call_soon(leave, stream) end,
+      function(stream) string.gsub("x", "x", function() leave(stream) end) end,
+    }
+    for _, way in ipairs(ways) do
+      run_pair(function(client, server)
+        local text = support.noise(MUCH)
+        async.call_soon(function() client:write(text) end)
+        settle()
+        way(client)
+        settle()
+        assert.is_true(client:is_closing())
+        assert.is_true(text == server:read_all())
+      end)
+    end
+  end)
 end)
 
 describe("A dropped stream", function()

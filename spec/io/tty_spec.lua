@@ -33,6 +33,12 @@ async.run(function()
   return path
 end
 
+--- The command that runs such a program; it can have its calls fail if it speaks of that.
+local function command_of(source, path, said)
+  local cpath = source:find("call_faults", 1, true) and faults.path or package.cpath
+  return ("env LUA_CPATH=%s %s %s %s"):format(quote(cpath), quote(lua), path, said)
+end
+
 --- Runs a program in a shell command, where PROGRAM stands for it. Returns what it said, and what the command printed.
 local function shell(command, source)
   local path, said = script(source), os.tmpname()
@@ -40,7 +46,7 @@ local function shell(command, source)
     os.remove(path)
     os.remove(said)
   end)
-  local call = ("timeout 60 %s %s %s"):format(quote(lua), path, said)
+  local call = "timeout 60 " .. command_of(source, path, said)
   local printed = system.output(("(%s) 2>&1"):format(command:gsub("PROGRAM", (call:gsub("%%", "%%%%")))))
   return helpers.read_file(said), printed
 end
@@ -54,8 +60,7 @@ local function terminal(source, ...)
   end)
   local words = { "python3 spec/support/terminal.py" }
   for _, step in ipairs({ ... }) do words[#words + 1] = quote(step) end
-  local cpath = source:find("call_faults", 1, true) and faults.path or package.cpath
-  words[#words + 1] = ("-- env LUA_CPATH=%s %s %s %s"):format(quote(cpath), quote(lua), path, said)
+  words[#words + 1] = "-- " .. command_of(source, path, said)
   local printed = system.output(table.concat(words, " ") .. " 2>&1"):gsub("\r\n", "\n")
   return helpers.read_file(said), printed
 end
@@ -84,17 +89,69 @@ describe("stdin", function()
     assert.equal(" nil\n", shell("PROGRAM </dev/null", [[ say(tty.stdin():read_all(), tty.stdin():read()) ]]))
   end)
 
-  it("is a stream when it is a socket", function()
-    local source = [[
+  -- Has a socket for stdin.
+  local with_socket = ([[python3 -c %s blocking PROGRAM]]):format(quote([[
 import os, socket, subprocess, sys
 ours, theirs = socket.socketpair()
 ours.sendall(b"hello\n")
 ours.shutdown(socket.SHUT_WR)
-subprocess.run(sys.argv[1:], stdin=theirs)
-print("blocking" if os.get_blocking(theirs.fileno()) else "not blocking")]]
-    local said, printed = shell(("python3 -c %s PROGRAM"):format(quote(source)), [[ say(tty.stdin():read_all()) ]])
-    assert.equal("hello\n\n", said)
+theirs.setblocking(sys.argv[1] == "blocking")
+subprocess.run(sys.argv[2:], stdin=theirs)
+print("blocking" if os.get_blocking(theirs.fileno()) else "not blocking")]]))
+
+  it("is a stream when it is a socket, which blocks afterwards if it did before", function()
+    for _, mode in ipairs({ "blocking", "not blocking" }) do
+      local command = with_socket:gsub(" blocking PROGRAM", (" '%s' PROGRAM"):format(mode))
+      local said, printed = shell(command, [[ say(tty.stdin():read_all()) ]])
+      assert.equal("hello\n\n", said)
+      assert.equal(mode, printed)
+    end
+  end)
+
+  it("is an OSError when there is no descriptor for it, and can be had later", function()
+    if not faults.available() then return pending("no linker with --wrap") end
+    local said, printed = shell(with_socket, [[
+      local plans, n = require("luawait.core").call_faults, 0
+      repeat
+        n = n + 1
+        plans.plan(n)
+        local err = failure(tty.stdin)
+        local hit = plans.state().hit
+        plans.plan(0)
+        if hit == "fcntl" and helpers.kind(err) == "OSError" then say(err.code, err.path) end
+      until not hit
+      say(tty.stdin():read_all())
+      async.set_exception_handler(function(info) if info.message:find("dropped") then say(info.message) end end)
+      collectgarbage()
+      collectgarbage()
+    end, { debug = true })
+    async.run(function()]])
+    assert.equal("EMFILE stdin\nEMFILE stdin\nhello\n\n", said)
     assert.equal("blocking", printed)
+  end)
+
+  it("tells that a file cannot be read, whichever call fails", function()
+    if not faults.available() then return pending("no linker with --wrap") end
+    local said = shell("PROGRAM </dev/zero", [[
+      local plans, n = require("luawait.core").call_faults, 0
+      repeat
+        n = n + 1
+        plans.plan(n)
+        local ok, result = pcall(function() return tty.stdin():read_exactly(200000) end) -- several blocks
+        local hit = plans.state().hit
+        plans.plan(0)
+        tty.stdin():close()
+        if hit then say(hit, ok and #result or helpers.kind(result)) end
+      until not hit]])
+    for name, least in pairs({ malloc = 2, read = 2, uv_queue_work = 2 }) do
+      local _, count = said:gsub(name .. " OSError\n", "")
+      assert.is_true(count >= least, said)
+    end
+    -- (Lua's own want of memory is a string. Reading ahead may fail where what is wanted has come.)
+    local fine = { OSError = true, string = true, ["200000"] = true }
+    for result in said:gmatch(" (%w+)\n") do
+      assert.is_true(fine[result], said)
+    end
   end)
 
   it("is empty when the program was started without it", function()
@@ -330,6 +387,24 @@ describe("A terminal that cannot be had", function()
       until not hit]]):gsub("%x*alloc string", "memory")
     assert.equal("fcntl OSError 0\nmemory 0\nfcntl OSError 0\nuv_tty_init OSError 0\nuv_fileno OSError 0\n" ..
       "fstat true 1\n", said)
+  end)
+end)
+
+describe("A mode that the terminal does not take", function()
+  it("is an OSError, and the terminal is as before in the end", function()
+    if not faults.available() then return pending("no linker with --wrap") end
+    local said, printed = terminal([[
+      local plans, n, err = require("luawait.core").call_faults, 0, nil
+      repeat
+        n = n + 1
+        plans.plan(n)
+        err = failure(tty.set_mode, "raw")
+        local hit = plans.state().hit
+        plans.plan(0)
+      until hit == "tcsetattr"
+      say(err.name, err.code, err.syscall, err.path)]])
+    assert.equal("OSError EIO tcsetattr stdin\n", said)
+    assert.matches(as_before .. "$", printed)
   end)
 end)
 

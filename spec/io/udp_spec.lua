@@ -350,6 +350,12 @@ describe("DatagramSocket.send", function()
     run_pair(function(one, other)
       async.call_soon(one.send, one, "called")
       assert.equal("called", (other:recv()))
+      async.call_soon(function()
+        for _ = 1, 1000 do one:send("x") end -- where a task would let others have their turn
+        one:send("last")
+      end)
+      async.sleep(0)
+      assert.equal(1002, one:statistics().sent)
     end)
   end)
 
@@ -409,6 +415,28 @@ describe("DatagramSocket.send while the system takes no more", function()
     ]]))
   end)
 
+  it("tells the next one what became of a cancelled one's, once", function()
+    if not built then return pending("no linker with --wrap") end
+    assert.equal("EPERM\tsend\t0\nsent\t1\n", busy([[
+      local n, hit = 0, nil
+      repeat
+        n = n + 1
+        faults.plan(n)
+        local task = async.create_task(function() try(one.send, one, "x") end)
+        async.sleep(0)
+        task:cancel()
+        async.wait({ task })
+        repeat async.sleep(0) until one:statistics().queued == 0
+        hit = faults.state().hit
+        faults.plan(0)
+      until hit == "uv_udp_send callback"
+      local before = one:statistics().sent
+      local err = try(one.send, one, "y")
+      print(err.code, err.syscall, one:statistics().sent - before)
+      print(try(one.send, one, "z") or "sent", one:statistics().sent - before)
+    ]]))
+  end)
+
   it("wakes who waits when it is closed", function()
     if not built then return pending("no linker with --wrap") end
     assert.equal("RuntimeError: datagram socket is closed\n", busy([[
@@ -433,7 +461,36 @@ describe("DatagramSocket.send while the system takes no more", function()
   end)
 end)
 
+describe("DatagramSocket.recv", function()
+  it("raises what failed, and goes on with the datagram that is still there", function()
+    local faults = require "spec.support.faults"
+    if not faults.available() then return pending("no linker with --wrap") end
+    local said = faults.calls([[
+      local net = require "luawait.net"
+      local other <close> = net.udp { host = "127.0.0.1" }
+      local one <close> = net.udp { remote_host = "127.0.0.1", remote_port = select(2, other:sockname()) }
+      for _ = 1, 20 do one:send("x") end]], [[
+      local ok, result = pcall(other.recv, other)
+      io.write(ok and result or result.code, " ")
+      if not ok then error(result) end]])
+    assert.equal("ENOMEM uv_udp_recv_start\tOSError\nENOMEM malloc\tOSError\n" ..
+      "ECONNREFUSED uv_udp_recv_start callback\tOSError\n", (said:match("^(.-callback\tOSError\n)")))
+    assert.matches("x $", said)
+  end)
+end)
+
 describe("DatagramSocket.close", function()
+  it("leaves a task cancelled that is cancelled when it wakes it", function()
+    run_pair(function(_, other)
+      local task = async.create_task(function() return other:recv() end)
+      async.sleep(0)
+      other:close()
+      task:cancel()
+      async.wait({ task })
+      assert.is_true(task:cancelled())
+    end)
+  end)
+
   it("wakes all who receive with RuntimeError", function()
     run_pair(function(_, other)
       local tasks = {}
