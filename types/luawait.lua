@@ -98,7 +98,8 @@ function Runner:run(awaitable) end
 
 ---Cancels the tasks that are left and closes the loop, as `async.run` does on its way out. Waits for these tasks. Twice
 ---is fine.
----Raises RuntimeError inside the running loop; KeyboardInterrupt after SIGINT meanwhile: it is closed then. After `asyncio.Runner.close`.
+---Raises RuntimeError inside the running loop; KeyboardInterrupt if SIGINT comes meanwhile: it is closed then. After
+---`asyncio.Runner.close`.
 function Runner:close() end
 
 ---Waits for an awaitable and returns all of its results. A Coroutine, a function or an object with `__await` runs
