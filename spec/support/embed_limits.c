@@ -160,6 +160,78 @@ static void finalizers(void) {
   end_state(L);
 }
 
+/* What stands in the place of Lua's own functions does as they do, where nothing is to be stopped. */
+static void as_luas_own(void) {
+  static const char *const calls[] = {
+      "xpcall(function(...) return select('#', ...), ... end, error, 1, nil, 'x', nil)",
+      "xpcall(function() end, error)",
+      "xpcall(error, function(...) return select('#', ...) end)",
+      "xpcall(error, function(...) return ... end, nil)",
+      "xpcall(error, function(e) return e .. '!', 'more' end, 'bad', 0)",
+      "xpcall(error, function() end, 'bad')",
+      "xpcall(error, function(e) return e.x end, {x = 5})",
+      "xpcall(error, function(e) if e == 'again' then return 'caught' end error('again', 0) end, 'bad')",
+      "xpcall(error, function(e) error(e, 0) end, 'bad')",
+      "xpcall(error, function(e) return xpcall(error, function(n) return n + 1 end, e + 1) and 1 or e end, 5)",
+      "xpcall(function() local function f() return 1 + f() end return f() end, "
+      "  function(e) return e:match('stack overflow') end)",
+      "xpcall(function() local x <close> = setmetatable({}, {__close = function(_, e) log = e end}) error('bad', 0) end,"
+      "  function(e) return e .. '!' end)",
+      "xpcall(1, function(e) return e end)",
+      "xpcall(setmetatable({}, {__call = function(_, a) return a end}), error, 7)",
+      "xpcall()",
+      "xpcall(error)",
+      "xpcall(error, 1)",
+      "xpcall(error, setmetatable({}, {__call = error}), 1)",
+      "xpcall(function(...) async.sleep(0) return ... end, error, 1, nil, 'x', nil)",
+      "xpcall(function(...) async.sleep(0) end, error)",
+      "xpcall(function() async.sleep(0) error() end, function(...) return select('#', ...) end)",
+      "xpcall(function() async.sleep(0) error('late', 0) end, function(e) return e .. '!' end)",
+      "xpcall(function() async.sleep(0) return 1, xpcall(function() async.sleep(0) error('in', 0) end, "
+      "  function(e) return e .. '!' end) end, error)",
+      "xpcall(error, function(e) if e ~= 'bad' then return e.name end async.sleep(0) end, 'bad', 0)",
+      "wrap(function(...) return xpcall(function(...) return coroutine.yield(...) end, error, ...) end)(1, nil)",
+      "select(2, coroutine.resume(create(function(...) return coroutine.yield(...) end), 1, nil))",
+      "wrap(function() error('bad') end)()",
+      "wrap(function() error() end)()",
+      "coroutine.resume(create(error), {}, 2) and 1",
+      "coroutine.resume(create(function(...) return select('#', ...), ... end), 1, nil)",
+      "create()",
+      "wrap(1)",
+      "(function() local co = create(function() local x <close> = setmetatable({}, {__close = function(_, e) log = e "
+      "  or 'none' error('closing', 0) end}) coroutine.yield() end) "
+      "  coroutine.resume(co) return coroutine.status(co), coroutine.close(co) end)()",
+      "(function() local co = create(function() coroutine.yield(1) error('bad', 0) end) return coroutine.resume(co), "
+      "  coroutine.resume(co), coroutine.status(co), coroutine.resume(co) end)()",
+      "(function() local f = wrap(function() for i = 1, 3 do coroutine.yield(i) end end) "
+      "  return f(), f(), f(), f(), pcall(f) end)()"};
+  lua_State *L = new_open_state();
+  luawait_Limits limits = LUAWAIT_LIMITS_INIT;
+  size_t i;
+  do_lua(L,
+         "local xpcall, create, wrap = xpcall, coroutine.create, coroutine.wrap "
+         "local function results(fn, ...) "
+         "  log = nil "
+         "  local all = table.pack(pcall(fn, ...)) "
+         "  for i = 1, all.n do all[i] = tostring(all[i]) end "
+         "  return ('%s, %d: %s'):format(log, all.n, table.concat(all, ' ')) "
+         "end "
+         "function compare(source) "
+         "  local fn = assert(load('local xpcall, create, wrap = ... return ' .. source, '=call')) "
+         "  local here, own = results(fn, _G.xpcall, coroutine.create, coroutine.wrap), results(fn, xpcall, create, wrap) "
+         "  if here ~= own then return ('%s, not %s'):format(here, own) end "
+         "end");
+  CHECK_INT(luawait_limit(L, &limits), LUAWAIT_OK);
+  for (i = 0; i < sizeof calls / sizeof *calls; i++) {
+    lua_getglobal(L, "compare");
+    lua_pushstring(L, calls[i]);
+    CHECK_INT(luawait_call(L, 1, 1), LUAWAIT_OK);
+    if (lua_toboolean(L, -1)) CHECK_TOP(L, calls[i]);
+    lua_settop(L, 0);
+  }
+  end_state(L);
+}
+
 /* Failures that nobody asks for are reported while Lua collects garbage, when nothing of a script's could be stopped.
  */
 static void reports(void) {
@@ -254,6 +326,7 @@ static const Case cases[] = {{"instructions", instructions},
                              {"within_limits", within_limits},
                              {"endless_cleanup", endless_cleanup},
                              {"finalizers", finalizers},
+                             {"as_luas_own", as_luas_own},
                              {"deep_stacks", deep_stacks},
                              {"memory", memory},
                              {"reports", reports},
