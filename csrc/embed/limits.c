@@ -61,7 +61,10 @@ static void hook(lua_State *L, lua_Debug *ar) {
   lw_Embed *embed = lw_loop_of(L)->embed;
   lw_Meter *meter = &embed->meter;
   uint32_t step = atomic_load_explicit(&embed->loop->steps, memory_order_relaxed);
-  if (!is_metering(embed)) return;
+  if (!is_metering(embed)) {
+    embed->loop->stopping = 0; /* the step was stopped; these are the program's own calls */
+    return;
+  }
   if (step != meter->step) {
     meter->step = step;
     meter->used = 0;

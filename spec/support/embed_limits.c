@@ -232,6 +232,23 @@ static void as_luas_own(void) {
   end_state(L);
 }
 
+/* When a step was stopped, the message handlers of the program's own calls are called again. */
+static void own_calls_after_a_stop(void) {
+  static const char *const calls[] = {"return xpcall", "return async.xpcall", "return coroutine.wrap(xpcall)"};
+  size_t i;
+  for (i = 0; i < sizeof calls / sizeof *calls; i++) {
+    lua_State *L = new_limited(100000, 0);
+    push_lua(L, "while true do end");
+    CHECK_INT(luawait_call(L, 0, 0), LUAWAIT_ERROR);
+    CHECK_TOP(L, "instruction limit exceeded");
+    push_lua(L, calls[i]);
+    lua_call(L, 0, 1);
+    lua_setglobal(L, "call");
+    do_lua(L, "assert(select(2, call(error, function(e) return e + 1 end, 1)) == 2)");
+    end_state(L);
+  }
+}
+
 /* Failures that nobody asks for are reported while Lua collects garbage, when nothing of a script's could be stopped.
  */
 static void reports(void) {
@@ -327,6 +344,7 @@ static const Case cases[] = {{"instructions", instructions},
                              {"endless_cleanup", endless_cleanup},
                              {"finalizers", finalizers},
                              {"as_luas_own", as_luas_own},
+                             {"own_calls_after_a_stop", own_calls_after_a_stop},
                              {"deep_stacks", deep_stacks},
                              {"memory", memory},
                              {"reports", reports},
