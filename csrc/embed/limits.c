@@ -53,7 +53,7 @@ static void count(lua_State *L, const lua_Debug *ar, lw_Embed *embed) {
   else
     meter->used += L != meter->last ? SWITCH : 1;
   meter->last = L;
-  if (meter->instructions > 0 && meter->used > meter->instructions) embed->loop->stopping = OF_INSTRUCTIONS;
+  if (meter->used > meter->instructions) embed->loop->stopping = OF_INSTRUCTIONS;
 }
 
 /* In each coroutine: what it has used, and whether it has to end. */
@@ -70,7 +70,7 @@ static void hook(lua_State *L, lua_Debug *ar) {
     meter->used = 0;
     embed->loop->stopping = 0;
   }
-  if (embed->loop->stopping == 0) count(L, ar, embed);
+  if (embed->loop->stopping == 0 && meter->instructions > 0) count(L, ar, embed);
   if (embed->loop->stopping != 0)
     stop(L, ar, embed);
   else if (lua_gethookcount(L) == 1)
