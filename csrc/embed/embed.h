@@ -44,6 +44,9 @@ lw_Embed *lw_open_embed_of(lua_State *L, int *status);
 /* Calls fn(arg, the `nargs` values on the top) protected: LUAWAIT_OK and `nresults` results, or LUAWAIT_ERROR. */
 int lw_protect(lua_State *L, lua_CFunction fn, void *arg, int nargs, int nresults);
 
+/* Pops an error, and reports it with `message`: as lw_report_error, but outside of any protected call. */
+void lw_tell_error(lua_State *L, const char *message);
+
 /* A task for the function below `nargs` arguments on the top: see luawait_spawn. */
 int lw_spawn(lua_State *L, lw_Embed *embed, int nargs, luawait_DoneFn done, void *ud);
 

@@ -68,6 +68,16 @@ static int set_reporter(lua_State *L) {
   return 0;
 }
 
+/* 1 the message, 2 the error */
+static int report_error(lua_State *L) {
+  lw_report_error(L, lw_loop_of(L), lua_touserdata(L, 1));
+  return 0;
+}
+
+void lw_tell_error(lua_State *L, const char *message) {
+  if (lw_protect(L, report_error, (void *)message, 1, 0) != LUAWAIT_OK) lua_pop(L, 1); /* no memory: it is lost */
+}
+
 int luawait_on_report(lua_State *L, luawait_ReportFn fn, void *ud) {
   Reporter reporter = {fn, ud};
   return lw_embed_of(L) != NULL ? lw_protect(L, set_reporter, &reporter, 0, 0) : LUAWAIT_INVALID;
