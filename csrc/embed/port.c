@@ -201,15 +201,13 @@ static void run_completion(lua_State *L, lw_Loop *loop, lw_Call *call) {
   int future;
   lw_push_anchored(L, loop, call->promise->slot);
   future = lua_gettop(L);
+  lw_begin_step(loop, L);
   if (!lw_future_done(lua_touserdata(L, future))) {
-    int status;
     lua_pushvalue(L, future);
-    lw_begin_step(loop, L);
-    status = lw_protect(L, fulfil, call, 1, 0);
-    lw_end_step(loop);
-    if (status != LUAWAIT_OK) fail_future(L, loop, future);
+    if (lw_protect(L, fulfil, call, 1, 0) != LUAWAIT_OK) fail_future(L, loop, future);
   }
   settle_promise(L, loop, call->promise);
+  lw_end_step(loop); /* may be cut short: in debug mode it reports, which takes memory */
 }
 
 static void run_posted(lua_State *L, lw_Loop *loop, lw_Call *call) {

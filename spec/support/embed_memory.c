@@ -192,6 +192,14 @@ static void each_request_fails(void) {
   each_request(&options);
 }
 
+/* Each step is reported. */
+static void in_debug_mode(void) {
+  luawait_Options options = LUAWAIT_OPTIONS_INIT;
+  options.debug = 1;
+  options.slow_callback = 1e-9;
+  each_request(&options);
+}
+
 static void on_a_loop_of_the_programs(void) {
   uv_loop_t loop;
   luawait_Options options = LUAWAIT_OPTIONS_INIT;
@@ -202,6 +210,7 @@ static void on_a_loop_of_the_programs(void) {
 }
 
 static const Case cases[] = {{"each_request_fails", each_request_fails},
+                             {"in_debug_mode", in_debug_mode},
                              {"on_a_loop_of_the_programs", on_a_loop_of_the_programs}};
 
 CASES_MAIN(cases)
