@@ -232,6 +232,26 @@ static void as_luas_own(void) {
   end_state(L);
 }
 
+/* A state with the C part alone: nothing is added to it. */
+static void without_libraries(void) {
+  static const char *const names[] = {"setmetatable", "xpcall", "coroutine"};
+  lua_State *L = luaL_newstate();
+  luawait_Limits limits = {sizeof limits, 100000, 0};
+  size_t i;
+  lua_pushcfunction(L, luaopen_luawait_core);
+  lua_call(L, 0, 0);
+  CHECK_INT(luawait_open(L, NULL), LUAWAIT_OK);
+  CHECK_INT(luawait_limit(L, &limits), LUAWAIT_OK);
+  for (i = 0; i < sizeof names / sizeof *names; i++) CHECK_INT(lua_getglobal(L, names[i]), LUA_TNIL);
+  push_lua(L, "while true do end");
+  CHECK_INT(luawait_call(L, 0, 0), LUAWAIT_ERROR);
+  CHECK_TOP(L, "instruction limit exceeded");
+  push_lua(L, "return 'goes on'");
+  CHECK_INT(luawait_call(L, 0, 1), LUAWAIT_OK);
+  CHECK_TOP(L, "goes on");
+  end_state(L);
+}
+
 /* When a step was stopped, the message handlers of the program's own calls are called again. */
 static void own_calls_after_a_stop(void) {
   static const char *const calls[] = {"return xpcall", "return async.xpcall", "return coroutine.wrap(xpcall)"};
@@ -344,6 +364,7 @@ static const Case cases[] = {{"instructions", instructions},
                              {"endless_cleanup", endless_cleanup},
                              {"finalizers", finalizers},
                              {"as_luas_own", as_luas_own},
+                             {"without_libraries", without_libraries},
                              {"own_calls_after_a_stop", own_calls_after_a_stop},
                              {"deep_stacks", deep_stacks},
                              {"memory", memory},
