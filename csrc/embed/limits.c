@@ -142,12 +142,16 @@ static int set_limits(lua_State *L) {
 int luawait_limit(lua_State *L, const luawait_Limits *limits) {
   int status;
   Setting s = {lw_open_embed_of(L, &status), limits};
+  size_t memory;
   if (s.embed == NULL) return status;
   if (limits == NULL || limits->size != sizeof *limits) return LUAWAIT_INVALID;
+  memory = s.embed->meter.memory;
+  s.embed->meter.memory = 0; /* the limit that holds does not hinder its own change */
   status = lw_protect(L, set_limits, &s, 0, 0);
+  if (status == LUAWAIT_OK && s.embed->loop->refs[LW_REF_DEFAULT_HANDLER] == LUA_REFNIL)
+    status = luawait_on_report(L, NULL, NULL);
+  s.embed->meter.memory = memory;
   if (status != LUAWAIT_OK) return status;
-  if (s.embed->loop->refs[LW_REF_DEFAULT_HANDLER] == LUA_REFNIL && (status = luawait_on_report(L, NULL, NULL)) != 0)
-    return status;
   s.embed->meter.instructions = limits->instructions;
   s.embed->meter.memory = limits->memory;
   if (limits->memory > 0) meter_memory(L, s.embed);

@@ -336,9 +336,31 @@ static void memory_comes_back(void) {
     CHECK_INT(luawait_call(L, 0, 1), LUAWAIT_OK);
     lua_pop(L, 1);
   }
+  push_lua(L, "big = ('x'):rep(10000000)"); /* in a call of the program's */
+  CHECK_INT(lua_pcall(L, 0, 0, 0), LUA_ERRMEM);
+  lua_pop(L, 1);
+  push_lua(L, "async.sleep(0) return 'goes on'");
+  CHECK_INT(luawait_call(L, 0, 1), LUAWAIT_OK);
+  CHECK_TOP(L, "goes on");
   CHECK_INT(luawait_close(L), LUAWAIT_OK);
   do_lua(L, "big = ('x'):rep(10000000)");
   lua_close(L);
+}
+
+static int return_ud(lua_State *L) { return lua_newuserdatauv(L, 1000, 0) != NULL; }
+
+/* A limit below what is in use: nothing more is given, until it is raised. */
+static void memory_below_use(void) {
+  lua_State *L = new_limited(0, 1);
+  luawait_Limits limits = {sizeof limits, 0, 4000000};
+  lua_pushcfunction(L, return_ud);
+  CHECK_INT(luawait_call(L, 0, 0), LUAWAIT_ERROR);
+  CHECK_TOP(L, "not enough memory");
+  CHECK_INT(luawait_limit(L, &limits), LUAWAIT_OK);
+  lua_pushcfunction(L, return_ud);
+  CHECK_INT(luawait_call(L, 0, 1), LUAWAIT_OK);
+  CHECK(lua_isuserdata(L, -1));
+  end_state(L);
 }
 
 static void misuse(void) {
@@ -370,6 +392,7 @@ static const Case cases[] = {{"instructions", instructions},
                              {"memory", memory},
                              {"reports", reports},
                              {"memory_comes_back", memory_comes_back},
+                             {"memory_below_use", memory_below_use},
                              {"misuse", misuse}};
 
 CASES_MAIN(cases)
