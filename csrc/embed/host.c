@@ -70,10 +70,8 @@ static int push_stop(lua_State *L, lw_Embed *embed, int stop) {
 /* While the program itself turns its uv_loop_t: nobody but the exception handler can be told. */
 static void halted(lw_Loop *loop) {
   lua_State *L = loop->L;
-  if (loop->stop != LW_STOP_DONE) {
-    push_stop(L, loop->embed, loop->stop);
-    lw_tell_error(L, "the loop was to be stopped");
-  }
+  push_stop(L, loop->embed, loop->stop);
+  lw_tell_error(L, "the loop was to be stopped");
   loop->stop = 0;
 }
 

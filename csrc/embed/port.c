@@ -148,10 +148,7 @@ static void wake(lw_Loop *loop) {
   if (!lw_linked(&node->link)) lw_ready(loop, node);
 }
 
-static void on_async(uv_async_t *async) {
-  luawait_Port *port = LW_CONTAINER(async, luawait_Port, async);
-  if (port->loop != NULL && port->loop->embed->port == port) wake(port->loop);
-}
+static void on_async(uv_async_t *async) { wake(async->data); }
 
 /* Calls the function of a call on an empty stack; its results. */
 static int invoke(lua_State *L) {
@@ -228,7 +225,7 @@ static void inbox_run(lw_Loop *loop, lw_Node *node) {
   lw_Embed *embed = loop->embed;
   lua_State *L = loop->L;
   int more = 0, top = lua_gettop(L);
-  embed->call = embed->port != NULL ? receive(embed->port, &more) : NULL;
+  embed->call = receive(embed->port, &more);
   if (more) lw_ready(loop, node);
   if (embed->call == NULL) return;
   if (embed->call->promise != NULL)

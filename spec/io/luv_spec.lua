@@ -214,7 +214,8 @@ describe("luawait.luv", function()
 
   it_with_luv("can be had later where its loop could not be made", function()
     if not faults.available() then return pending("no linker with --wrap") end
-    assert.equal("false\tOSError: uv_loop_init: too many open files (EMFILE)\ntrue\ttrue\nwoken\n", faults.child_output([[
+    local expected = "false\tOSError: uv_loop_init: too many open files (EMFILE)\ntrue\ttrue\nwoken\n"
+    assert.equal(expected, faults.child_output([[
       local async = require "luawait"
       local plans = require("luawait.core").call_faults
       for round = 1, 2 do
