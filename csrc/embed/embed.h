@@ -8,7 +8,6 @@
 typedef struct lw_Meter {
   unsigned long instructions; /* the limits; 0: none */
   size_t memory;
-  int guarded;   /* lw_guard was called */
   int closing;   /* the program closes the loop: scripts run outside of its turns */
   uint32_t step; /* the loop's count when `used` was 0 */
   unsigned long used;

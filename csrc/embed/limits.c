@@ -131,11 +131,10 @@ typedef struct Setting {
 
 static int set_limits(lua_State *L) {
   const Setting *s = lua_touserdata(L, 1);
-  lw_Meter *meter = &s->embed->meter;
   make_error(L, s->embed, OF_INSTRUCTIONS, "instruction", s->limits->instructions);
   make_error(L, s->embed, OF_MEMORY, "memory", s->limits->memory);
-  if (!meter->guarded) lw_guard(L);
-  meter->guarded = 1;
+  if (!s->embed->loop->guarded) lw_guard(L);
+  s->embed->loop->guarded = 1;
   return 0;
 }
 

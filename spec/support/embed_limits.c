@@ -286,6 +286,34 @@ static void reports(void) {
   end_state(L);
 }
 
+/* A script's exception handler, and what it raises, are not called where Lua has no hooks; they are where it has. */
+static void handlers_of_scripts(void) {
+  static const char *const handlers[] = {
+      "function() while true do end end",
+      "function(report) report.message = {} report.error = forever error(forever) end",
+  };
+  size_t i;
+  for (i = 0; i < sizeof handlers / sizeof *handlers; i++) {
+    lua_State *L = new_limited(100000, 0);
+    char log[4000] = "";
+    CHECK_INT(luawait_on_report(L, note_report, log), LUAWAIT_OK);
+    do_lua(L, "forever = setmetatable({}, {__tostring = function() while true do end end, __name = 'forever'})");
+    lua_pushfstring(L, "async.set_exception_handler(%s)", handlers[i]);
+    do_lua(L, lua_tostring(L, -1));
+    push_lua(L,
+             "async.create_task(function() error('collected', 0) end) async.sleep(0) async.sleep(0) "
+             "collectgarbage() collectgarbage()");
+    CHECK_INT(luawait_call(L, 0, 0), LUAWAIT_OK);
+    CHECK(strstr(log, "nobody retrieved its error\n  collected") != NULL);
+    log[0] = '\0';
+    do_lua(L, "async.call_soon(error, 'in a callback')");
+    CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
+    CHECK(strstr(log, "error in the exception handler") != NULL);
+    CHECK(strstr(log, i == 0 ? "in a callback" : "?\n  (a table)") != NULL);
+    end_state(L);
+  }
+}
+
 /* Each error that is caught takes time in proportion to the depth of the stack, which Lua then looks through. */
 static void deep_stacks(void) {
   static const char *const scripts[] = {
@@ -391,6 +419,7 @@ static const Case cases[] = {{"instructions", instructions},
                              {"deep_stacks", deep_stacks},
                              {"memory", memory},
                              {"reports", reports},
+                             {"handlers_of_scripts", handlers_of_scripts},
                              {"memory_comes_back", memory_comes_back},
                              {"memory_below_use", memory_below_use},
                              {"misuse", misuse}};
