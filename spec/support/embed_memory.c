@@ -108,6 +108,13 @@ static void complete(lua_State *L, luawait_CallFn fn) {
   lua_settop(L, top);
 }
 
+static void cancel(lua_State *L) {
+  int top = lua_gettop(L);
+  if (load(L, "async.sleep(100)") && went_well(L, luawait_spawn(L, 0, NULL, NULL)))
+    went_well(L, luawait_cancel(L, -1, "enough"));
+  lua_settop(L, top);
+}
+
 static void resolve(lua_State *L) {
   luawait_Promise *promise;
   int top = lua_gettop(L);
@@ -150,8 +157,9 @@ static void program(lua_State *L, const luawait_Options *options) {
   went_well(L, luawait_cancel_all(L));
   went_well(L, luawait_run(L));
   start(L, "async.sleep(100)", raising_end);
+  cancel(L);
   went_well(L, luawait_step(L, 0, 0));
-  went_well(L, luawait_shutdown(L, 1));
+  went_well(L, luawait_shutdown(L, 0.01));
   CHECK_INT(lua_gettop(L), top);
   CHECK_INT(luawait_close(L), LUAWAIT_OK);
   CHECK_INT(ended, spawned);
