@@ -219,8 +219,9 @@ LUAWAIT_API int luawait_await(lua_State *L, int index, lua_KContext ctx, lua_KFu
 typedef void (*luawait_ReportFn)(lua_State *L, const char *text, void *ud);
 
 /* Sets the exception handler of this state in the place of the default, which writes to stderr; NULL restores that. A
- * script that sets one of its own (async.set_exception_handler) while the loop is open takes precedence; where there are
- * limits, not for what is reported while Lua collects garbage. INVALID: the module was not opened. ERROR: no memory. */
+ * script that sets one of its own (async.set_exception_handler) while the loop is open takes precedence; where there
+ * are limits, not for what is reported while Lua collects garbage. INVALID: the module was not opened. ERROR: no
+ * memory. */
 LUAWAIT_API int luawait_on_report(lua_State *L, luawait_ReportFn fn, void *ud);
 
 /* ---- limits ---- */
