@@ -175,7 +175,8 @@ static void as_luas_own(void) {
       "xpcall(error, function(e) return xpcall(error, function(n) return n + 1 end, e + 1) and 1 or e end, 5)",
       "xpcall(function() local function f() return 1 + f() end return f() end, "
       "  function(e) return e:match('stack overflow') end)",
-      "xpcall(function() local x <close> = setmetatable({}, {__close = function(_, e) log = e end}) error('bad', 0) end,"
+      "xpcall(function() local x <close> = setmetatable({}, {__close = function(_, e) log = e end}) error('bad', 0) "
+      "end,"
       "  function(e) return e .. '!' end)",
       "xpcall(1, function(e) return e end)",
       "xpcall(setmetatable({}, {__call = function(_, a) return a end}), error, 7)",
@@ -208,19 +209,20 @@ static void as_luas_own(void) {
   lua_State *L = new_open_state();
   luawait_Limits limits = LUAWAIT_LIMITS_INIT;
   size_t i;
-  do_lua(L,
-         "local xpcall, create, wrap = xpcall, coroutine.create, coroutine.wrap "
-         "local function results(fn, ...) "
-         "  log = nil "
-         "  local all = table.pack(pcall(fn, ...)) "
-         "  for i = 1, all.n do all[i] = tostring(all[i]) end "
-         "  return ('%s, %d: %s'):format(log, all.n, table.concat(all, ' ')) "
-         "end "
-         "function compare(source) "
-         "  local fn = assert(load('local xpcall, create, wrap = ... return ' .. source, '=call')) "
-         "  local here, own = results(fn, _G.xpcall, coroutine.create, coroutine.wrap), results(fn, xpcall, create, wrap) "
-         "  if here ~= own then return ('%s, not %s'):format(here, own) end "
-         "end");
+  do_lua(
+      L,
+      "local xpcall, create, wrap = xpcall, coroutine.create, coroutine.wrap "
+      "local function results(fn, ...) "
+      "  log = nil "
+      "  local all = table.pack(pcall(fn, ...)) "
+      "  for i = 1, all.n do all[i] = tostring(all[i]) end "
+      "  return ('%s, %d: %s'):format(log, all.n, table.concat(all, ' ')) "
+      "end "
+      "function compare(source) "
+      "  local fn = assert(load('local xpcall, create, wrap = ... return ' .. source, '=call')) "
+      "  local here, own = results(fn, _G.xpcall, coroutine.create, coroutine.wrap), results(fn, xpcall, create, wrap) "
+      "  if here ~= own then return ('%s, not %s'):format(here, own) end "
+      "end");
   CHECK_INT(luawait_limit(L, &limits), LUAWAIT_OK);
   for (i = 0; i < sizeof calls / sizeof *calls; i++) {
     lua_getglobal(L, "compare");
