@@ -17,14 +17,15 @@ local function read_lines(path)
   return lines
 end
 
---- Lines with instructions; not those that only end a block, whose instructions may be out of reach.
+--- Lines with instructions; not those that only end a block or a call, whose instructions may be out of reach.
 local function code_lines(path)
   local text, found = read_lines(path), {}
   local pipe <close> = assert(io.popen(("%s -p -l '%s'"):format(luac, path)))
   for line in pipe:lines() do
     local number, name = line:match("^\t%d+\t%[(%d+)%]\t([A-Z0-9]+)")
     number = tonumber(number)
-    if number and name ~= "VARARGPREP" and not text[number]:find("^%s*end[%s,)}]*$") then found[number] = true end
+    local ends = number and (text[number]:find("^%s*end[%s,)}]*$") or text[number]:find("^[%s,)}]*$"))
+    if number and name ~= "VARARGPREP" and not ends then found[number] = true end
   end
   return found, text
 end

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Random programs over the whole API, under ASan and UBSan: scripts/stress.sh [SECONDS [SEED [COUNT]]] (default: 20).
-# Half of the time Lua runs a full collection at every allocation. Each program prints its seed if it fails; with that
-# seed and a count of 1 it is run again.
+# Half of the time Lua runs a full collection at every allocation. The seed of the program that failed, or hung, is
+# printed; with that seed and a count of 1 it is run again.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -12,7 +12,8 @@ sanitized address
 STRESS_SECONDS=$(((${1:-20} + 1) / 2))
 STRESS_SEED=${2:-$(date +%s)}
 STRESS_COUNT=${3:-}
-export STRESS_SECONDS STRESS_SEED STRESS_COUNT
+STRESS_NOTE=$LUAWAIT_BUILD/stress.seed
+export STRESS_SECONDS STRESS_SEED STRESS_COUNT STRESS_NOTE
 limit=$((STRESS_SECONDS * 2 + 120))
 
 host=$LUAWAIT_BUILD/torture
@@ -24,6 +25,9 @@ lua_flags=$(pkg-config --cflags --libs lua5.4 2>/dev/null || pkg-config --cflags
 program=$LUAWAIT_BUILD/stress.lua
 echo 'print(require("spec.stress.stress")() .. " programs")' >"$program"
 echo "seed $STRESS_SEED"
-check "stress, a full collection at every allocation" timeout "$limit" "$host" collect 1 "$program"
-check "stress, all modes of the collector" timeout "$limit" "$LUA" "$program"
+programs() {
+  timeout "$limit" "$@" "$program" || { echo "in the program of seed $(cat "$STRESS_NOTE")" && false; }
+}
+check "stress, a full collection at every allocation" programs "$host" collect 1
+check "stress, all modes of the collector" programs "$LUA"
 tally_end

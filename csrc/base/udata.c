@@ -57,19 +57,23 @@ void *lw_test(lua_State *L, int arg, const void *metatable) {
   return same ? block : NULL;
 }
 
-void *lw_self(lua_State *L) {
-  void *block = lua_touserdata(L, 1);
-  if (LW_LIKELY(block != NULL && lua_getmetatable(L, 1))) {
-    int same = lua_rawequal(L, -1, lua_upvalueindex(2));
-    lua_pop(L, 1);
-    if (LW_LIKELY(same)) return block;
-  }
+static void refuse_self(lua_State *L) {
   lua_getfield(L, lua_upvalueindex(2), "__name");
   lua_insert(L, 1); /* where it is no argument to be complained about */
   lw_argerror(L, 1,
               lua_pushfstring(L, "%s expected, got %s", lua_tostring(L, 1),
                               lua_gettop(L) > 1 ? lw_type_name(L, 2) : "no value"));
-  return NULL;
+}
+
+void *lw_self(lua_State *L) {
+  void *block = lua_touserdata(L, 1);
+  int same = 0;
+  if (LW_LIKELY(block != NULL && lua_getmetatable(L, 1))) {
+    same = lua_rawequal(L, -1, lua_upvalueindex(2));
+    lua_pop(L, 1);
+  }
+  if (LW_UNLIKELY(!same)) refuse_self(L);
+  return block;
 }
 
 void *lw_new_object(lua_State *L, const char *class, size_t size, int uservalues) {

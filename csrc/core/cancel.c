@@ -85,6 +85,7 @@ static void break_ring(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
 }
 
 static uint32_t begin_request(lw_Loop *loop) {
+  while (lw_list_pop(&loop->passing_on) != NULL) continue; /* of a request that a memory error cut short */
   if (++loop->cancellation == 0) loop->cancellation = 1;
   return loop->interruptions;
 }
@@ -154,9 +155,9 @@ int lw_task_uncancel(lw_Task *task) {
 
 /* Pushes the message with which the task at `index` was cancelled, and forgets it; NULL (and nil) if there is none. */
 static const char *take_message(lua_State *L, lw_Loop *loop, int index) {
-  if (lw_note_get(L, loop, index, "cancel_message") != LUA_TSTRING) return NULL;
+  if (lw_note_get(L, loop, index, LW_NOTE_CANCEL_MESSAGE) != LUA_TSTRING) return NULL;
   lua_pushnil(L);
-  lw_note_set(L, loop, index, "cancel_message");
+  lw_note_set(L, loop, index, LW_NOTE_CANCEL_MESSAGE);
   return lua_tostring(L, -1);
 }
 
@@ -171,7 +172,7 @@ void lw_push_cancelled(lua_State *L, lw_Loop *loop, const char *message) {
   if (message == NULL && task != NULL) message = take_message(L, loop, index);
   lw_error_push(L, LW_CANCELLED_ERROR, "%s", message != NULL ? message : "");
   if (loop->debug && task != NULL) {
-    lw_note_get(L, loop, index, "cancelled_at");
+    lw_note_get(L, loop, index, LW_NOTE_CANCELLED_AT);
     lua_setfield(L, -2, "cancelled_at");
   }
   lua_replace(L, index);

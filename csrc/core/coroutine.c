@@ -48,8 +48,8 @@ static const char *push_short_name(lua_State *L, lw_Loop *loop, int index) {
   return lua_tostring(L, -1);
 }
 
-static void raise_used(lua_State *L, lw_Loop *loop, int index) {
-  lw_error_raise(L, LW_RUNTIME_ERROR, "coroutine '%s' was already awaited", push_short_name(L, loop, index));
+static int raise_used(lua_State *L, lw_Loop *loop, int index) {
+  return lw_error_raise(L, LW_RUNTIME_ERROR, "coroutine '%s' was already awaited", push_short_name(L, loop, index));
 }
 
 void lw_check_unused(lua_State *L, lw_Loop *loop, int index) {
@@ -170,8 +170,7 @@ static int await_begin(lua_State *L) {
       lua_insert(L, 1);
       return 2;
     case LW_IS_USED:
-      raise_used(L, loop, 1);
-      return 0;
+      return raise_used(L, loop, 1);
     default:
       lw_not_awaitable(L, loop, 1);
       luaL_where(L, 2);

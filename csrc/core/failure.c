@@ -77,7 +77,7 @@ static void report(lua_State *L, lw_Loop *loop, int index) {
   lua_setfield(L, info, "error");
   lua_getiuservalue(L, index, TRACEBACK);
   lua_setfield(L, info, "traceback");
-  lw_note_get(L, loop, owner, "created_at");
+  lw_note_get(L, loop, owner, LW_NOTE_CREATED_AT);
   lua_setfield(L, info, "created_at");
   lw_report(L, loop);
   lua_settop(L, owner - 1);

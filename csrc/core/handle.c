@@ -40,12 +40,10 @@ static void release(lua_State *L, lw_Loop *loop, lw_Handle *handle, lw_State sta
   if (lw_linked(&node->link)) lw_list_remove(handle->future ? &handle->future->waiters : &loop->ready, &node->link);
   handle->future = NULL;
   node->state = (uint8_t)state;
-  if (node->slot == 0) return;
   lw_push_anchored(L, loop, node->slot);
   drop_values(L);
   lua_pop(L, 1);
   lw_unanchor(L, loop, node->slot);
-  node->slot = 0;
 }
 
 void lw_handle_cancel(lua_State *L, lw_Loop *loop, lw_Handle *handle) {
@@ -81,9 +79,7 @@ static void handle_run(lw_Loop *loop, lw_Node *node) {
   lua_settop(L, top);
 }
 
-static void handle_abort(lw_Loop *loop, lw_Node *node) {
-  if (node->slot != 0) release(loop->L, loop, node_handle(node), LW_DONE);
-}
+static void handle_abort(lw_Loop *loop, lw_Node *node) { release(loop->L, loop, node_handle(node), LW_DONE); }
 
 static void handle_due(lw_Loop *loop, lw_Timed *timed) { lw_ready(loop, &timed->node); }
 

@@ -69,7 +69,7 @@ void lw_push_anchored(lua_State *L, const lw_Loop *loop, uint32_t slot) {
   lua_remove(L, -2);
 }
 
-void lw_note_set(lua_State *L, lw_Loop *loop, int index, const char *key) {
+void lw_note_set(lua_State *L, lw_Loop *loop, int index, lw_Note note) {
   index = lua_absindex(L, index);
   lw_push_ref(L, loop, LW_REF_NOTES);
   lua_pushvalue(L, index);
@@ -81,16 +81,16 @@ void lw_note_set(lua_State *L, lw_Loop *loop, int index, const char *key) {
     lua_rawset(L, -4);
   }
   lua_pushvalue(L, -3);
-  lua_setfield(L, -2, key);
+  lua_rawseti(L, -2, note);
   lua_pop(L, 3);
 }
 
-int lw_note_get(lua_State *L, lw_Loop *loop, int index, const char *key) {
+int lw_note_get(lua_State *L, lw_Loop *loop, int index, lw_Note note) {
   index = lua_absindex(L, index);
   lw_push_ref(L, loop, LW_REF_NOTES);
   lua_pushvalue(L, index);
   if (lua_rawget(L, -2) == LUA_TTABLE)
-    lua_getfield(L, -1, key);
+    lua_rawgeti(L, -1, note);
   else
     lua_pushnil(L);
   lua_replace(L, -3);
@@ -220,6 +220,7 @@ static void on_timer(uv_timer_t *timer) {
     lw_heap_remove(&loop->timers, &timed->timer);
     loop->classes[timed->node.type].due(loop, timed);
   }
+  if (loop->ready.first == NULL) lw_arm(loop); /* nobody minds: the next deadline keeps the loop alive */
 }
 
 /* Sets the uv_timer for the earliest deadline, rounded up to the next millisecond: so many sleeps share one wake-up,
@@ -286,10 +287,10 @@ static int drain(lua_State *L) {
   return 0;
 }
 
-/* Pops the error. Where it cut a step short, that step pays; where not even that was reached (no memory, or a hook of
- * the user's on this state raised), the run does. */
+/* Pops the error. Where it cut a step short, that step pays if it can; where it cannot, or not even that was reached
+ * (no memory, or a hook of the user's on this state raised), the run does. */
 static void turn_failed(lua_State *L, lw_Loop *loop) {
-  if (loop->stepping != NULL) {
+  if (loop->stepping != NULL && loop->classes[loop->stepping->type].abort != NULL) {
     loop->classes[loop->stepping->type].abort(loop, loop->stepping);
     lua_pop(L, 1);
   } else {
@@ -403,11 +404,12 @@ static uv_loop_t *make_uv_loop(lua_State *L) {
   int err;
   fill_stdio();
   err = uv != NULL ? uv_loop_init(uv) : UV_ENOMEM;
-  if (err == 0) return uv;
-  free(uv);
-  lw_error_push_os(L, err, "uv_loop_init", NULL, NULL);
-  lua_error(L);
-  return NULL;
+  if (err != 0) {
+    free(uv);
+    lw_error_push_os(L, err, "uv_loop_init", NULL, NULL);
+    lua_error(L);
+  }
+  return uv;
 }
 
 static void init_handles(lw_Loop *loop) {
@@ -436,7 +438,6 @@ static void close_handles(lw_Loop *loop) {
 }
 
 void lw_loop_open(lua_State *L, lw_Loop *loop, uv_loop_t *uv) {
-  if (loop->open) return;
   loop->foreign = uv != NULL;
   loop->uv = uv != NULL ? uv : make_uv_loop(L);
   init_handles(loop);
@@ -466,7 +467,7 @@ static void close_uv_loop(lw_Loop *loop) {
 void lw_loop_close(lw_Loop *loop) {
   if (!loop->open) return;
   loop->open = 0;
-  if (loop->leave != NULL) loop->leave(loop);
+  loop->leave(loop);
   close_handles(loop);
   while (loop->foreign && loop->in_uv > 0 && uv_run(loop->uv, UV_RUN_ONCE) != 0) continue;
   if (!loop->foreign) close_uv_loop(loop);
@@ -483,7 +484,7 @@ static int loop_gc(lua_State *L) {
   if (loop->stop_monitor != NULL) loop->stop_monitor(loop);
   if (!loop->turning && !loop->draining)
     lw_loop_close(loop);
-  else if (loop->leave != NULL)
+  else
     loop->leave(loop);
   if (loop->free_monitor != NULL) loop->free_monitor(loop);
   lw_heap_free(&loop->timers);

@@ -222,8 +222,9 @@ void lw_timer_stop(lw_Loop *loop, lw_Timed *timed);
 /* The `arm` of a loop on the system's clock. */
 void lw_arm(lw_Loop *loop);
 
-/* Opens and closes the uv_loop; `uv` is one that the program has, or NULL. Opening raises OSError. Closing closes every
- * handle of ours that is still open and runs their close callbacks; no Lua code runs in it. */
+/* Opens the uv_loop of a loop that is closed, and closes it; `uv` is one that the program has, or NULL. Opening raises
+ * OSError. Closing closes every handle of ours that is still open and runs their close callbacks; no Lua code runs in
+ * it. */
 void lw_loop_open(lua_State *L, lw_Loop *loop, uv_loop_t *uv);
 void lw_loop_close(lw_Loop *loop);
 
@@ -248,9 +249,11 @@ void lw_take_traceback(lua_State *L, lw_Loop *loop, lua_State *co);
 /* Pops an error that lua_pcall caught in L with lw_traceback, and reports it with `message`. */
 void lw_report_error(lua_State *L, lw_Loop *loop, const char *message);
 
-/* The notes of the task or future at `index`: set pops a value, get pushes it (nil if there is none). */
-void lw_note_set(lua_State *L, lw_Loop *loop, int index, const char *key);
-int lw_note_get(lua_State *L, lw_Loop *loop, int index, const char *key);
+/* The notes of the task or future at `index`: set pops a value, get pushes it (nil if there is none) and returns its
+ * type. Numbers, and not names, because looking for a name may take memory: to read a note never fails. */
+typedef enum lw_Note { LW_NOTE_NAME = 1, LW_NOTE_CREATED_AT, LW_NOTE_CANCELLED_AT, LW_NOTE_CANCEL_MESSAGE } lw_Note;
+void lw_note_set(lua_State *L, lw_Loop *loop, int index, lw_Note note);
+int lw_note_get(lua_State *L, lw_Loop *loop, int index, lw_Note note);
 
 /* Makes the loop userdata of this state, pushes it. */
 lw_Loop *lw_open_loop(lua_State *L);

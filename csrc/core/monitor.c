@@ -54,21 +54,23 @@ static void set_hook(lw_Monitor *monitor, lua_Hook hook) {
   uv_mutex_unlock(&monitor->lock);
 }
 
-static void restore_hook(lua_State *L, lw_Monitor *monitor) {
+/* In the hook, on the loop's thread: puts the user's back. NULL: the run that it was set for is over, without this
+ * coroutine having gone on in it. */
+static lw_Monitor *take_hook(lua_State *L) {
+  lw_Monitor *monitor = lw_loop_of(L)->monitor;
+  if (monitor == NULL) {
+    lua_sethook(L, NULL, 0, 0);
+    return NULL;
+  }
   uv_mutex_lock(&monitor->lock); /* so that what the thread wrote before it set the hook is seen here */
   lua_sethook(L, monitor->hook, monitor->hook_mask, monitor->hook_count);
   uv_mutex_unlock(&monitor->lock);
+  return monitor;
 }
 
-/* In the running step, on the loop's thread: */
 static void interrupt_hook(lua_State *L, lua_Debug *ar) {
-  lw_Loop *loop = lw_loop_of(L);
   (void)ar;
-  if (loop->monitor != NULL)
-    restore_hook(L, loop->monitor);
-  else
-    lua_sethook(L, NULL, 0, 0);
-  lw_error_raise(L, LW_KEYBOARD_INTERRUPT, "interrupted");
+  if (take_hook(L) != NULL) lw_error_raise(L, LW_KEYBOARD_INTERRUPT, "interrupted");
 }
 
 static void push_who(lua_State *L, lw_Loop *loop) {
@@ -81,20 +83,14 @@ static void push_who(lua_State *L, lw_Loop *loop) {
   lua_pushfstring(L, "task '%s'", lua_tostring(L, -1));
 }
 
-/* In the running step, on the loop's thread: */
 static void watchdog_hook(lua_State *L, lua_Debug *ar) {
-  lw_Loop *loop = lw_loop_of(L);
-  lw_Monitor *monitor = loop->monitor;
+  lw_Monitor *monitor = take_hook(L);
   int top = lua_gettop(L);
   (void)ar;
-  if (monitor == NULL) {
-    lua_sethook(L, NULL, 0, 0);
-    return;
-  }
-  restore_hook(L, monitor);
+  if (monitor == NULL) return;
   atomic_store(&monitor->shown, 1);
   if (!lua_checkstack(L, 10)) return;
-  push_who(L, loop);
+  push_who(L, monitor->loop);
   lua_pushfstring(L, "luawait: %s has held the loop for %f s", lua_tostring(L, -1),
                   (double)(uv_hrtime() - atomic_load(&monitor->since)) / 1e9);
   luaL_traceback(L, L, lua_tostring(L, -1), 0);

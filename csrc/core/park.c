@@ -206,19 +206,26 @@ void lw_wake(lw_Loop *loop, lw_Task *task) {
   end_wait(loop, task, LW_GRANTED);
 }
 
+/* Under lua_pcall: 1 the loop, 2 the task, 3 the message. */
+static int note_message(lua_State *L) {
+  lw_note_set(L, lua_touserdata(L, 1), 2, LW_NOTE_CANCEL_MESSAGE);
+  return 0;
+}
+
 void lw_note_message(lua_State *L, lw_Loop *loop, lw_Task *task, int index) {
   if (index == 0 || lua_isnoneornil(L, index + 1)) return;
+  lua_pushcfunction(L, note_message);
+  lua_pushlightuserdata(L, loop);
   lw_push_anchored(L, loop, lw_task_node(task)->slot);
   lua_pushvalue(L, index + 1);
-  lw_note_set(L, loop, -2, "cancel_message");
-  lua_pop(L, 1);
+  if (lua_pcall(L, 3, 0, 0) != LUA_OK) lua_pop(L, 1);
 }
 
 /* Debug mode: where the cancellation came from. */
 static void note_origin(lua_State *L, lw_Loop *loop, lw_Task *task) {
   lw_push_anchored(L, loop, lw_task_node(task)->slot);
   luaL_traceback(L, L, NULL, 1);
-  lw_note_set(L, loop, -2, "cancelled_at");
+  lw_note_set(L, loop, -2, LW_NOTE_CANCELLED_AT);
   lua_pop(L, 1);
 }
 

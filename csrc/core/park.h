@@ -105,7 +105,8 @@ void lw_push_waiting_on(lua_State *L, lw_Loop *loop, lw_Task *task);
 void lw_interrupt(lua_State *L, lw_Loop *loop, lw_Task *task, int index);
 
 /* Keeps the message at index + 1 (if `index` is not 0 and there is one) for the CancelledError that the task will
- * raise. */
+ * raise. Never fails: without memory for it the task is cancelled all the same, but without the message, since others
+ * may have been cancelled by the same request already. */
 void lw_note_message(lua_State *L, lw_Loop *loop, lw_Task *task, int index);
 
 /* For the __gc of what tasks can be parked on. There are waiters only if a script has closed their coroutines from

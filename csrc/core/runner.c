@@ -201,7 +201,7 @@ static void end_tasks(lua_State *L, lw_Loop *loop, double timeout) {
     loop->last_ending = loop->last_id;
     loop->ending = loop->unfinished;
     lw_cancel_all(L, loop);
-    if (loop->ending > 0) stop = lw_turn(loop);
+    stop = lw_turn(loop);
     if (stop == 0 && loop->unfinished < before)
       stop = LW_STOP_DONE; /* the rest waits for ever, but may give in the next time */
   }
@@ -242,7 +242,6 @@ static void sweep(lua_State *L, lw_Loop *loop) {
   }
   lua_pop(L, 1);
   while (lw_list_pop(&loop->ready) != NULL) continue;
-  while (lw_list_pop(&loop->passing_on) != NULL) continue;
   loop->slots = loop->free_slot = loop->unfinished = 0;
   loop->cancelling_all = 0; /* set still, if cancelling all was cut short */
 }

@@ -34,8 +34,6 @@ static void expire(lw_Loop *loop, Scope *scope) {
 
 static void scope_run(lw_Loop *loop, lw_Node *node) { expire(loop, LW_CONTAINER(node, Scope, timed.node)); }
 
-static void scope_abort(lw_Loop *loop, lw_Node *node) { (void)loop, (void)node; }
-
 static void scope_due(lw_Loop *loop, lw_Timed *timed) { expire(loop, LW_CONTAINER(timed, Scope, timed)); }
 
 static void stop(lw_Loop *loop, Scope *scope) {
@@ -148,7 +146,7 @@ void lw_open_scope(lua_State *L, int loop_index, lw_Loop *loop) {
       {"reschedule", scope_reschedule}, {"when", scope_when}, {"expired", scope_expired}, {NULL, NULL}};
   static const luaL_Reg meta[] = {
       {"__close", scope_close}, {"__gc", scope_gc}, {"__tostring", scope_tostring}, {NULL, NULL}};
-  loop->classes[LW_SCOPE] = (lw_NodeClass){scope_run, scope_abort, scope_due, NULL};
+  loop->classes[LW_SCOPE] = (lw_NodeClass){scope_run, NULL, scope_due, NULL};
   lw_class(L, loop_index, "Timeout", methods, meta);
   lw_add_constructor(L, loop_index, "timeout_scope", timeout_scope);
   lw_add_constructor(L, loop_index, "timeout_scope_at", timeout_scope_at);

@@ -88,7 +88,7 @@ static void settle(lua_State *L, lw_Loop *loop, lw_Task *task, lw_State end, int
 
 /* The value of a task that is cancelled without having raised anything: the message, see push_cancelled_error. */
 static void set_cancelled(lua_State *L, lw_Loop *loop) {
-  lw_note_get(L, loop, TASK, "cancel_message");
+  lw_note_get(L, loop, TASK, LW_NOTE_CANCEL_MESSAGE);
   lua_setiuservalue(L, TASK, VALUE);
 }
 
@@ -266,7 +266,7 @@ void lw_task_drop(lua_State *L, lw_Loop *loop, lw_Task *task) {
 
 static void note_creation(lua_State *L, lw_Loop *loop) {
   luaL_traceback(L, L, "created at:", 1);
-  lw_note_set(L, loop, -2, "created_at");
+  lw_note_set(L, loop, -2, LW_NOTE_CREATED_AT);
 }
 
 lw_Task *lw_task_of_kind(lua_State *L, lw_Loop *loop, int index, lw_Kind kind) {
@@ -325,7 +325,7 @@ void lw_task_abandon(lua_State *L, lw_Loop *loop, lw_Task *task) {
 /* ---- describing ---- */
 
 void lw_task_push_name(lua_State *L, lw_Loop *loop, int index, lw_Task *task) {
-  if (lw_note_get(L, loop, index, "name") == LUA_TSTRING) return;
+  if (lw_note_get(L, loop, index, LW_NOTE_NAME) == LUA_TSTRING) return;
   lua_pop(L, 1);
   lua_pushfstring(L, "Task-%d", (int)task->id);
 }
@@ -431,7 +431,7 @@ lw_Task *lw_task_of(lua_State *L, lw_Loop *loop, const lua_State *co) {
 
 static void set_name(lua_State *L, lw_Loop *loop, int task, int name) {
   lua_pushstring(L, lua_tostring(L, name));
-  lw_note_set(L, loop, task, "name");
+  lw_note_set(L, loop, task, LW_NOTE_NAME);
 }
 
 /* async.create_task(awaitable, opts?): a task that runs it, from the next turn of the loop on; the loop keeps it alive
@@ -506,7 +506,7 @@ static int task_get_stack(lua_State *L) {
     luaL_traceback(L, task->co, NULL, task->co == L ? 1 : 0);
   } else if (lw_task_node(task)->state == LW_FAILED) {
     lua_getiuservalue(L, 1, VALUE);
-    lua_getfield(L, -1, "traceback");
+    if (lua_getfield(L, -1, "traceback") == LUA_TNIL) lua_pushliteral(L, ""); /* for want of memory there is none */
   } else {
     lua_pushliteral(L, "");
   }
@@ -520,7 +520,7 @@ static int task_print_stack(lua_State *L) {
   lw_task_push_description(L, lw_loop(L), 1, task);
   task_get_stack(L);
   lua_writestringerror("%s\n", lua_tostring(L, 2));
-  lua_writestringerror("%s\n", lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
+  lua_writestringerror("%s\n", lua_tostring(L, -1));
   return 0;
 }
 

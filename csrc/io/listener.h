@@ -10,12 +10,7 @@
 
 typedef struct lw_Listener {
   lw_IoHandle handle;
-  union {
-    uv_handle_t handle;
-    uv_stream_t stream;
-    uv_tcp_t tcp;
-    uv_pipe_t pipe;
-  } uv;
+  lw_UvStream uv;
   lw_Stream *(*make)(lua_State *L, lw_Loop *loop); /* pushes the stream that a connection is accepted into */
   int paused;                                      /* a connection that comes is left to wait */
   int waiting;       /* one does: libuv holds it, and looks for no further ones until it is accepted */

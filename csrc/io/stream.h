@@ -43,15 +43,17 @@ typedef enum lw_Shut { LW_NOT_SHUT, LW_SHUTTING, LW_SHUT, LW_READ_ONLY } lw_Shut
 
 typedef struct lw_Source lw_Source;
 
+typedef union lw_UvStream {
+  uv_handle_t handle;
+  uv_stream_t stream;
+  uv_tcp_t tcp;
+  uv_pipe_t pipe;
+  uv_tty_t tty;
+} lw_UvStream;
+
 typedef struct lw_Stream {
   lw_IoHandle handle;
-  union {
-    uv_handle_t handle;
-    uv_stream_t stream;
-    uv_tcp_t tcp;
-    uv_pipe_t pipe;
-    uv_tty_t tty;
-  } uv;
+  lw_UvStream uv;
   uv_os_fd_t fd;     /* -1 until connected */
   lw_Source *source; /* reads what cannot be polled: io/source.h; else NULL */
   lw_Address peer;   /* of a TCP connection */

@@ -115,22 +115,23 @@ uint32_t lw_check_list(lua_State *L, lw_Loop *loop) {
   return (uint32_t)n;
 }
 
-/* The entry on the top is a Coroutine that was used: by an earlier entry, since the list was checked. Pushes that one's
- * future. */
+/* Is the value on the top that of the list's place i? */
+static int is_entry(lua_State *L, int list, lua_Integer i) {
+  int same;
+  lua_geti(L, list, i);
+  same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 1);
+  return same;
+}
+
+/* The entry i, on the top, is a Coroutine that was used: by an earlier entry, since the list was checked. Pushes that
+ * one's future. */
 static lw_Future *push_twin(lua_State *L, lw_Loop *loop, int list, int futures, lua_Integer i) {
-  lua_Integer j;
-  for (j = 1; j < i; j++) {
-    int same;
-    lua_geti(L, list, j);
-    same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 1);
-    if (same) {
-      lua_rawgeti(L, futures, j);
-      return lua_touserdata(L, -1);
-    }
-  }
-  lw_check_unused(L, loop, -1);
-  return NULL;
+  lua_Integer j = 1;
+  while (j < i && !is_entry(L, list, j)) j++;
+  if (j == i) lw_check_unused(L, loop, -1);
+  lua_rawgeti(L, futures, j);
+  return lua_touserdata(L, -1);
 }
 
 lw_Future *lw_push_entry_future(lua_State *L, lw_Loop *loop, int list, int futures, lua_Integer i) {

@@ -1,4 +1,5 @@
 #include <lauxlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "core/cancel.h"
@@ -123,20 +124,29 @@ static int gather_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
   return 1;
 }
 
+/* The frame of the gather is gone: its coroutine was closed from outside. */
+static void interrupt_owner(lua_State *L, lw_Loop *loop, lw_Task *owner) {
+  if (owner == NULL) return;
+  lw_break_wait(L, loop, owner);
+  lw_interrupt(L, loop, owner, 0);
+}
+
 static void gather_pass_on(lua_State *L, lw_Loop *loop, lw_Link *link) {
   lw_Fan *fan = LW_CONTAINER(link, lw_Fan, link);
-  lw_Task *owner = fan->owner;
+  lw_Task *owner = fan->owner; /* NULL: the request has reached one of the children by another way, and so woken it */
   uint32_t i;
   int top = lua_gettop(L);
-  if (owner == NULL) return;
-  luaL_checkstack(L, 6, NULL);
+  luaL_checkstack(L, 10, NULL);
   if (!lw_fan_push_futures(L, fan)) {
-    lw_break_wait(L, loop, owner);
-    lw_interrupt(L, loop, owner, 0);
+    interrupt_owner(L, loop, owner);
     return;
   }
-  lw_push_anchored(L, loop, lw_task_node(owner)->slot);
-  lw_note_get(L, loop, top + 2, "cancel_message");
+  if (owner != NULL) {
+    lw_push_anchored(L, loop, lw_task_node(owner)->slot);
+    lw_note_get(L, loop, top + 2, LW_NOTE_CANCEL_MESSAGE);
+  } else {
+    lua_settop(L, top + 3); /* no message */
+  }
   for (i = 1; i <= fan->count; i++) {
     lw_Future *child;
     lua_rawgeti(L, top + 1, i);
@@ -176,7 +186,8 @@ static int is_keyed(lua_State *L, lua_Integer n) {
   lua_pop(L, 2);
   for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
     int number = lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1 && lua_tointeger(L, -2) <= n;
-    int size = lua_type(L, -2) == LUA_TSTRING && *lua_tostring(L, -2) == 'n' && lua_type(L, -1) == LUA_TNUMBER;
+    int size =
+        lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "n") == 0 && lua_type(L, -1) == LUA_TNUMBER;
     keyed = keyed || !(number || size);
   }
   return keyed;

@@ -187,6 +187,7 @@ describe("an async function", function()
     assert.matches("fetch", tostring(co), 1, true)
     assert.matches("[Cc]oroutine", tostring(co))
     async.run(co)
+    assert.matches("(used)", tostring(co), 1, true)
   end)
 end)
 

@@ -47,6 +47,23 @@ describe("from_callback", function()
     end)
   end)
 
+  it("says which function its task waits for", function()
+    run(function()
+      local function keep(callback) assert.is_function(callback) end
+      for expected, args in pairs({
+        ["a callback of select"] = { select, "#" },
+        ["a callback of [C]"] = { coroutine.wrap(keep) },
+        ["a callback of spec/core/callback_spec.lua:"] = { keep },
+      }) do
+        local task = async.create_task(function() async.from_callback(table.unpack(args)) end)
+        settle()
+        assert.equal(expected, task:waiting_on():sub(1, #expected))
+        task:cancel()
+        settle()
+      end
+    end)
+  end)
+
   it("takes anything that can be called", function()
     run(function()
       local object = setmetatable({}, { __call = function(_, value, callback) callback(value) end })

@@ -312,6 +312,34 @@ end, { watchdog = 0.02 })]])
     assert.matches("luawait: a callback holds the loop for [%d.]+ s, in a C function", result.stderr)
   end)
 
+  -- The step spends its time in C, looking up the entries of a list, and then waits in a coroutine that nobody resumes:
+  -- the hook that was to show the stack is still to come.
+  it("leaves nothing to a coroutine that goes on after the run", function()
+    local result = helpers.child([[
+local std = require "luawait.std"
+local futures, inner = {}, nil
+local entries = futures
+for _ = 1, 1900 do entries = setmetatable({}, { __index = entries }) end
+local list = setmetatable({}, { __len = function() return #futures end, __index = entries })
+async.run(function()
+  futures[1] = async.Future()
+  for i = 2, 5000 do futures[i] = futures[1] end
+  async.create_task(function()
+    inner = std.coroutine.create(function()
+      local _ <close> = setmetatable({}, { __close = function() print("closed") end })
+      async.wait(list)
+    end)
+    std.coroutine.resume(inner)
+  end)
+  async.sleep(0)
+end, { watchdog = 0.01, shutdown_timeout = 0 })
+print(coroutine.close(inner))
+print(debug.gethook(inner))]])
+    assert.equal(0, result.status)
+    assert.equal("closed\ntrue\nnil\n", result.stdout)
+    assert.not_matches("has held the loop", result.stderr, 1, true)
+  end)
+
   it("is silent while the loop moves, or waits", function()
     helpers.child_output([[
 async.run(function()
@@ -391,6 +419,49 @@ local ok, err = pcall(async.run, function()
 end, { signals = true, shutdown_timeout = 1 })
 print(ok, err.name)]])
     assert.equal("false\tKeyboardInterrupt\n", output)
+  end)
+
+  it("a second time interrupts a busy callback at once", function()
+    local output = helpers.child_output(interrupt .. [[
+print(select(2, pcall(async.run, function()
+  async.set_exception_handler(function(info) if info.error then print(info.error) end end)
+  async.call_soon(function()
+    interrupt()
+    interrupt()
+    while true do end
+  end)
+  async.sleep(3600)
+end, { signals = true })).name)]])
+    assert.equal("KeyboardInterrupt: interrupted\nKeyboardInterrupt\n", output)
+  end)
+
+  it("leaves CancelledError to a main task that somebody else has cancelled too", function()
+    local output = helpers.child_output(interrupt .. [[
+print(select(2, pcall(async.run, function()
+  interrupt()
+  pcall(async.sleep, 3600)
+  async.current_task():cancel()
+  async.sleep(3600)
+end, { signals = true })).name)]])
+    assert.equal("CancelledError\n", output)
+  end)
+
+  it("ends the wait for tasks that are left when the main task is done", function()
+    local result = helpers.child(interrupt .. [[
+print(async.run(function()
+  async.create_task(function()
+    local _ <close> = setmetatable({}, { __close = function()
+      interrupt()
+      async.sleep(3600)
+    end })
+    async.sleep(3600)
+  end)
+  async.sleep(0)
+  return "result"
+end, { signals = true, shutdown_timeout = 600 }))]])
+    assert.equal(0, result.status)
+    assert.equal("result\n", result.stdout)
+    assert.matches("closed by force", result.stderr, 1, true)
   end)
 
   for _, call in ipairs { "async.pcall(forever)", "async.xpcall(forever, print)" } do

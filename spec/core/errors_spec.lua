@@ -127,6 +127,13 @@ describe("the text of an error", function()
     assert.equal("ValueError: x, it said", err .. ", it said")
   end)
 
+  it("tells a message of any type", function()
+    local message = setmetatable({}, { __tostring = function() return "an object" end })
+    local err = async.ValueError("x")
+    err.message = message
+    assert.equal("ValueError: an object", tostring(err))
+  end)
+
   it("of its class names that", function()
     assert.equal("<error class ValueError>", tostring(async.ValueError))
     assert.equal("<error class Mine>", tostring(errors.class("Mine")))
@@ -234,6 +241,7 @@ end]], "@demo.lua")
       assert.is_string(slot.traceback)
       assert.is_nil(slot.message)
       assert.is_nil(slot[1])
+      assert.is_nil(slot[{}])
     end)
   end)
 
@@ -276,6 +284,23 @@ describe("a failure that nobody retrieved", function()
     assert.equal("lost", reports[1].error)
     helpers.collect_garbage()
     assert.equal(1, #reports)
+  end)
+
+  it("is not reported where the report of another has led to it", function()
+    local reports = {}
+    async.run(function()
+      local tasks = {}
+      async.set_exception_handler(function(info)
+        reports[#reports + 1] = info
+        for _, task in ipairs(tasks) do task:exception() end
+      end)
+      for i = 1, 3 do
+        tasks[i] = async.create_task(function() error(i, 0) end)
+      end
+      settle()
+    end)
+    assert.equal(1, #reports)
+    assert.equal(1, reports[1].error)
   end)
 
   it("is reported for each task", function()

@@ -65,6 +65,7 @@ describe("a Future", function()
         assert.equal("InvalidStateError", failure_kind(fut.set_exception, fut, "second"))
         assert.is_false(fut:cancel())
       end
+      assert.matches("error value expected, got nil", failure_text(async.Future().set_exception, async.Future(), nil))
       assert.equal(1, by_result:result())
       assert.equal("first", by_error:exception())
       assert.is_true(by_cancel:cancelled())

@@ -76,6 +76,35 @@ describe("a stranger who has a task's coroutine:", function()
     end)
   end
 
+  it("resumes it in a callback, and is sent away", function()
+    run(function()
+      local told = {}
+      local function stranger(resume, thread)
+        async.call_soon(function() told[#told + 1] = select(2, resume(thread, 1, 2)) end)
+      end
+      local task, thread = parked(function() return async.sleep(0.02, "a") end)
+      stranger(coroutine.resume, thread)
+      local inner = std.coroutine.create(function() return async.sleep(0.02, "b") end)
+      local outer = parked(function() return std.coroutine.resume(inner) end)
+      stranger(coroutine.resume, inner)
+      stranger(std.coroutine.resume, inner)
+      assert.same({ n = 1, "a" }, table.pack(async.await(task)))
+      assert.same({ n = 2, true, "b" }, table.pack(async.await(outer)))
+      assert.equal(3, #told)
+      for _, text in ipairs(told) do assert.matches("only the event loop", text) end
+    end)
+  end)
+
+  it("closes it during a wait, whose deadline comes", function()
+    run(function()
+      local task, thread = parked(function() async.wait({ async.Future() }, { timeout = 0.01 }) end)
+      coroutine.close(thread)
+      helpers.collect_garbage()
+      assert.matches("closed from outside", task:waiting_on())
+      assert.equal("cannot resume dead coroutine", helpers.failure(async.await, task))
+    end)
+  end)
+
   it("leaves no argument of his in the results", function()
     run(function()
       local task, thread = parked(function() return async.sleep(0.02, "a") end)
@@ -149,6 +178,42 @@ describe("outside a run, or after it:", function()
     if made.handle then made.handle:cancel() end
     if made.task then assert.is_true(made.task:done()) end
     assert.equal(1, run(function() return async.await(fut) end))
+  end)
+
+  it("a cleanup that makes another task each time does not go on for ever", function()
+    local bodies = 0
+    local function body()
+      bodies = bodies + 1
+      local _ <close> = helpers.defer(function()
+        async.create_task(body)
+        async.sleep(0)
+      end)
+      helpers.forever()
+    end
+    run(function()
+      async.create_task(body)
+      helpers.settle()
+    end)
+    assert.is_true(bodies > 1)
+    assert.same({}, async.all_tasks())
+  end)
+
+  it("an exception handler that makes a task and a failure each time is not called for ever", function()
+    local failed = {}
+    local function fail()
+      failed[#failed + 1] = async.Future()
+      failed[#failed]:set_exception("again")
+    end
+    async.run(function()
+      async.set_exception_handler(function()
+        async.create_task(helpers.forever)
+        fail()
+      end)
+      fail()
+    end)
+    assert.is_true(#failed > 2)
+    for _, future in ipairs(failed) do future:exception() end
+    assert.same({}, async.all_tasks())
   end)
 
   it("an exception handler that makes another failure each time is not called for ever", function()

@@ -15,6 +15,7 @@ describe("sleep", function()
       assert.same({ n = 2, nil, 2 }, counted(async.sleep(0.001, nil, 2)))
       assert.same({ n = 0 }, counted(async.sleep(0.001)))
       assert.equal(2000, select("#", async.sleep(0, table.unpack({}, 1, 2000))))
+      assert.equal(70000, select("#", async.sleep(0, table.unpack({}, 1, 70000))))
     end)
   end)
 

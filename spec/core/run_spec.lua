@@ -254,6 +254,21 @@ describe("the end of async.run", function()
     assert.is_true(spinner:done())
   end)
 
+  it("waits for a cleanup without end where it is told to", function()
+    local cleaned = false
+    async.run(function()
+      async.create_task(function()
+        local _ <close> = defer(function()
+          async.sleep(0.01)
+          cleaned = true
+        end)
+        forever()
+      end)
+      settle()
+    end, { shutdown_timeout = math.huge })
+    assert.is_true(cleaned)
+  end)
+
   it("does not wait where nobody ignores the cancellation", function()
     local start = os.time()
     helpers.run(function()

@@ -1,5 +1,6 @@
 local async = require "luawait"
 local helpers = require "spec.support.helpers"
+local hooks = require("luawait.core").testing
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle, forever = helpers.test, helpers.settle, helpers.forever
@@ -441,6 +442,16 @@ end]])
       settle()
       assert.equal("string", type(task:get_stack()))
       assert.matches("task_spec.lua", async.current_task():get_stack(), 1, true)
+    end)
+  end)
+
+  it("is an empty string of a task that failed for want of memory", function()
+    run(function()
+      local task = async.create_task(function() hooks.fail_from_now(1) return async.Event() end)
+      async.wait({ task })
+      hooks.stop_failing()
+      assert.equal("not enough memory", task:exception())
+      assert.equal("", task:get_stack())
     end)
   end)
 

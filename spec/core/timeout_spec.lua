@@ -82,6 +82,40 @@ describe("timeout(delay, fn, ...)", function()
     end)
   end)
 
+  -- In a process of its own, where nothing that a cancellation needs is in memory yet.
+  it("interrupts where there is no memory", function()
+    assert.equal("true\n", helpers.child_output([[
+local hooks = require("luawait.core").testing
+async.run(function()
+  async.current_task():set_name("a task with a note")
+  local future = async.Future()
+  async.call_soon(hooks.fail_from_now, 1)
+  pcall(async.timeout, 0, function() async.gather(future) end)
+  hooks.stop_failing()
+  print(future:cancelled())
+end)]]))
+  end)
+
+  it("interrupts also where there is no memory for the message of a request that came before", function()
+    assert.equal("CancelledError\n", helpers.child_output([[
+local hooks = require("luawait.core").testing
+print(select(2, pcall(async.run, function()
+  local main, scope = async.current_task(), async.timeout(nil)
+  local child = async.create_task(function()
+    pcall(async.sleep, math.huge)
+    async.await(async.create_task(function() async.sleep(math.huge) end))
+  end)
+  async.create_task(function()
+    main:cancel("a message")
+    async.sleep(0)
+    async.sleep(0)
+    async.call_soon(hooks.fail_from_now, 1)
+    scope:reschedule(0)
+  end)
+  async.gather(child)
+end)))]]))
+  end)
+
   it("leaves fn its result when the deadline passes without a wait", function()
     run(function()
       local result = async.timeout(0.002, function()
@@ -294,6 +328,18 @@ describe("a timeout scope", function()
       end))
     end)
   end)
+
+  for _, clock in ipairs({ "virtual", "real" }) do
+    it("that its task did not leave does nothing at its deadline, on a " .. clock .. " clock", function()
+      run(function()
+        local scope
+        local task = async.create_task(function() scope = async.timeout(0.01) end)
+        async.sleep(0.02)
+        assert.is_false(scope:expired())
+        assert.equal(0, task:cancelling())
+      end, { clock = clock })
+    end)
+  end
 
   it("can be rescheduled by another task", function()
     run(function()

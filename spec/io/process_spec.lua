@@ -532,6 +532,14 @@ describe("Wrong arguments", function()
     end)
   end)
 
+  it("that fail by themselves raise their own error", function()
+    local argv = setmetatable({}, {
+      __len = function() return 1 end,
+      __index = function() error("no such element", 0) end,
+    })
+    assert.equal("no such element", failure(process.run, argv))
+  end)
+
   it("start nothing outside a run, and run nothing outside a task", function()
     assert.matches("RuntimeError: no running event loop", failure_text(process.spawn, { "true" }))
     assert.matches("RuntimeError: run outside a task", failure_text(process.run, { "true" }))

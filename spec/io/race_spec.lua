@@ -2,7 +2,6 @@ local async = require "luawait"
 local race = require "luawait.net.race"
 local helpers = require "spec.support.helpers"
 
-
 local failure, failure_kind = helpers.failure, helpers.failure_kind
 local run, settle = helpers.test, helpers.settle
 
@@ -21,6 +20,14 @@ local function attempts(names)
     return async.create_task(function() return race(names, self.attempt, step).name end)
   end
   return self
+end
+
+--- Of "a" and "b", with both under way; and the task that races.
+local function start_both()
+  local a = attempts({ "a", "b" })
+  local task = a.start(0.001)
+  repeat async.sleep(0.001) until tostring(a.started) == "a b"
+  return a, task
 end
 
 describe("A race", function()
@@ -66,9 +73,7 @@ describe("A race", function()
 
   it("goes on with those that still run when one fails", function()
     run(function()
-      local a = attempts({ "a", "b" })
-      local task = a.start(0.001)
-      repeat async.sleep(0.001) until tostring(a.started) == "a b"
+      local a, task = start_both()
       a.fail("b")
       settle()
       assert.is_false(task:done())
@@ -79,9 +84,7 @@ describe("A race", function()
 
   it("raises the error of the last one when all fail", function()
     run(function()
-      local a = attempts({ "a", "b" })
-      local task = a.start(0.001)
-      repeat async.sleep(0.001) until tostring(a.started) == "a b"
+      local a, task = start_both()
       a.fail("b")
       settle()
       a.fail("a")
@@ -91,9 +94,7 @@ describe("A race", function()
 
   it("cancels those that have lost", function()
     run(function()
-      local a = attempts({ "a", "b" })
-      local task = a.start(0.001)
-      repeat async.sleep(0.001) until tostring(a.started) == "a b"
+      local a, task = start_both()
       a.succeed("b")
       assert.equal("b", async.await(task))
       assert.is_true(a.futures.a:cancelled())
@@ -103,9 +104,7 @@ describe("A race", function()
 
   it("closes the second of two that succeed in one turn", function()
     run(function()
-      local a = attempts({ "a", "b" })
-      local task = a.start(0.001)
-      repeat async.sleep(0.001) until tostring(a.started) == "a b"
+      local a, task = start_both()
       a.succeed("b")
       a.succeed("a")
       local winner = async.await(task)
@@ -115,9 +114,7 @@ describe("A race", function()
 
   it("cancels all when it is cancelled", function()
     run(function()
-      local a = attempts({ "a", "b" })
-      local task = a.start(0.001)
-      repeat async.sleep(0.001) until tostring(a.started) == "a b"
+      local a, task = start_both()
       task:cancel()
       assert.equal("CancelledError", failure_kind(async.await, task))
       assert.is_true(a.futures.a:cancelled())
@@ -128,9 +125,7 @@ describe("A race", function()
 
   it("lets no failure of a loser be reported", function()
     run(function()
-      local a = attempts({ "a", "b" })
-      local task = a.start(0.001)
-      repeat async.sleep(0.001) until tostring(a.started) == "a b"
+      local a, task = start_both()
       a.succeed("b")
       a.fail("a")
       assert.equal("b", async.await(task))

@@ -174,6 +174,18 @@ describe("the prompt with libedit", function()
     type_in({ { "expect", "> " }, { "send", "\27[A\27[A\r" }, { "expect", "\r\nsecond\r\n> " } }, path)
   end)
 
+  it("keeps the lines at home, where nothing else is said", function()
+    if not has_libedit then return pending("built without libedit") end
+    local home = os.tmpname()
+    os.remove(home)
+    os.execute(("mkdir '%s'"):format(home))
+    local _ <close> = helpers.defer(function() os.execute(("rm -r '%s'"):format(home)) end)
+    local opts = { prefix = ("env -u LUAWAIT_HISTORY HOME='%s' TERM=xterm"):format(home) }
+    command.type({}, { { "expect", "> " }, { "send", "'kept'\r" }, { "expect", "\r\nkept\r\n> " },
+      { "send", "\4" } }, opts)
+    assert.matches("'kept'", helpers.read_file(home .. "/.luawait_history"):gsub("\\047", "'"))
+  end)
+
   it("completes names at Tab, and shows them where there are several", function()
     if not has_libedit then return pending("built without libedit") end
     type_in({ { "expect", "> " }, { "send", "async.current_t\t() ~= nil\r" }, { "expect", "\r\ntrue\r\n> " },

@@ -820,11 +820,15 @@ describe("std.coroutine", function()
       return { outcome(lib.resume(co, many(700000))), outcome((pcall(wrapped, many(700000)))) }
     end,
     ["more results than the caller can hold"] = function(lib)
-      local co = lib.create(function() return many(400000) end)
-      local function call(...) -- luacheck: ignore
-        return outcome(lib.resume(co))
+      local function body()
+        lib.yield(many(400000))
+        return "goes on"
       end
-      return { call(many(700000)) }
+      local co, wrapped = lib.create(function() return many(400000) end), lib.wrap(body)
+      local function call(...) -- luacheck: ignore
+        return { outcome(lib.resume(co)), outcome(pcall(wrapped)), outcome(pcall(wrapped)) }
+      end
+      return call(many(700000))
     end,
   }
 

@@ -1,7 +1,7 @@
 -- Random programs over the whole API: tasks that spawn, wait for, time out, cancel and fail each other, share every
 -- kind of primitive, and talk over loopback, while the collector runs in one of its modes. For scripts/stress.sh, which
 -- says by the environment: STRESS_SECONDS, STRESS_SEED (of the first program; each next one has the next number),
--- STRESS_COUNT (of programs; else by time).
+-- STRESS_COUNT (of programs; else by time), STRESS_NOTE (a file in which the seed of the program under way is kept).
 --
 -- Each task draws from a generator of its own, so that what a program does depends little on how its I/O is timed. A
 -- finding: a crash, a hang, an error that is not the program's own, a task that does not end when it is cancelled, a
@@ -11,13 +11,15 @@ local net = require "luawait.net"
 local actions = require "spec.stress.actions"
 local count_descriptors = require "spec.support.descriptors"
 local files = require "spec.stress.files"
+local helpers = require "spec.support.helpers"
 
 local seed = math.tointeger(tonumber(os.getenv("STRESS_SEED"))) or os.time()
 local count = math.tointeger(tonumber(os.getenv("STRESS_COUNT"))) or math.huge
 local seconds = tonumber(os.getenv("STRESS_SECONDS")) or 10
+local note = os.getenv("STRESS_NOTE")
 
 local function finding(text, ...)
-  io.stderr:write(("stress: seed %d: "):format(seed), text:format(...), "\n")
+  io.stderr:write("stress: ", text:format(...), "\n")
   io.stderr:flush()
   files.clean()
   os.exit(1)
@@ -127,6 +129,7 @@ return function()
   files.prepare()
   local before = descriptors()
   while played < count and (played == 0 or os.time() < stop) do
+    if note then helpers.write_file(note, tostring(seed)) end
     play()
     seed, played = seed + 1, played + 1
     if descriptors() > before then finding("descriptors: %d, %d before", descriptors(), before) end

@@ -237,6 +237,31 @@ static void complete_a_cancelled_one(void) {
   end_state(L);
 }
 
+/* Cancels the future that it completes, and fails if that is wanted. */
+static int cancel_it(lua_State *L, void *fails) {
+  lua_getglobal(L, "future");
+  CHECK_INT(luawait_cancel(L, -1, NULL), LUAWAIT_OK);
+  if (fails) return luaL_error(L, "too late");
+  return 1;
+}
+
+static void complete_what_cancels_itself(void) {
+  lua_State *L = new_open_state();
+  luawait_Promise *promise;
+  size_t fails;
+  for (fails = 0; fails <= 1; fails++) {
+    CHECK_INT(luawait_future(L, &promise), LUAWAIT_OK);
+    lua_setglobal(L, "future");
+    CHECK_INT(luawait_complete(promise, cancel_it, (void *)fails, count_release), LUAWAIT_OK);
+    luawait_promise_unref(promise);
+    push_lua(L, "async.wait({future}) return future:cancelled()");
+    CHECK_INT(luawait_call(L, 0, 1), LUAWAIT_OK);
+    CHECK_TOP(L, "true");
+  }
+  CHECK_INT(released, 2);
+  end_state(L);
+}
+
 static void complete_after_close(void) {
   lua_State *L = new_open_state();
   luawait_Promise *promise;
@@ -490,6 +515,7 @@ static const Case cases[] = {{"post_in_order", post_in_order},
                              {"resolve_and_reject", resolve_and_reject},
                              {"drop_a_promise", drop_a_promise},
                              {"complete_a_cancelled_one", complete_a_cancelled_one},
+                             {"complete_what_cancels_itself", complete_what_cancels_itself},
                              {"complete_after_close", complete_after_close},
                              {"c_function_waits", c_function_waits},
                              {"c_function_is_cancelled", c_function_is_cancelled},

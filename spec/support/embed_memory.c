@@ -217,8 +217,37 @@ static void on_a_loop_of_the_programs(void) {
   CHECK_INT(uv_loop_close(&loop), 0);
 }
 
+static int open_library(lua_State *L) {
+  luaL_requiref(L, "luawait", luaopen_luawait, 0);
+  return 0;
+}
+
+/* Loads the library where the request after `left` others fails; 1: there were not so many. */
+static int load_library(long left) {
+  Memory memory = {-1, tries[0], 0};
+  lua_State *L = lua_newstate(allocate, &memory);
+  int status;
+  luaL_openlibs(L);
+  lua_gc(L, LUA_GCSTOP);
+  lua_pushcfunction(L, open_library);
+  memory.left = left;
+  status = lua_pcall(L, 0, 0, 0);
+  memory.left = -1;
+  if (status != LUA_OK) CHECK_TOP(L, "not enough memory");
+  lua_close(L);
+  CHECK_INT(memory.bytes, 0);
+  return status == LUA_OK;
+}
+
+static void loading_fails(void) {
+  long left, rounds = 0;
+  for (left = 0; failures == 0 && !load_library(left); left += 5) rounds++;
+  CHECK(rounds > 50);
+}
+
 static const Case cases[] = {{"each_request_fails", each_request_fails},
                              {"in_debug_mode", in_debug_mode},
-                             {"on_a_loop_of_the_programs", on_a_loop_of_the_programs}};
+                             {"on_a_loop_of_the_programs", on_a_loop_of_the_programs},
+                             {"loading_fails", loading_fails}};
 
 CASES_MAIN(cases)

@@ -1,6 +1,7 @@
 /* Tests of luawait.h: opening, tasks, turning the loop, reports, closing. */
 #include <math.h>
 #include <poll.h>
+#include <signal.h>
 #include <uv.h>
 
 #include "embed_check.h"
@@ -125,6 +126,17 @@ static void no_package_library(void) {
 }
 
 /* A state that is closed with its loop open: ends are told, and nothing leaks. */
+/* A module that the program has set up itself stays. */
+static void module_of_the_program(void) {
+  lua_State *L = luaL_newstate();
+  luaL_openlibs(L);
+  do_lua(L, "package.preload['luawait.signal'] = function() return 'mine' end");
+  luaL_requiref(L, "luawait", luaopen_luawait, 0);
+  lua_pop(L, 1);
+  do_lua(L, "assert(require('luawait.signal') == 'mine') assert(require('luawait.fs').walk)");
+  lua_close(L);
+}
+
 static void close_state_first(void) {
   lua_State *L = new_open_state();
   End end = {0};
@@ -527,6 +539,23 @@ static void shutdown_forces(void) {
 
 static void on_own_timer(uv_timer_t *timer) { ++*(int *)timer->data; }
 
+static int interrupt(lua_State *L) {
+  (void)L;
+  raise(SIGINT);
+  return 0;
+}
+
+/* SIGINT stays ignored in a program that was started so. */
+static void ignored_interrupt(void) {
+  lua_State *L = new_state();
+  signal(SIGINT, SIG_IGN);
+  lua_register(L, "interrupt", interrupt);
+  do_lua(L, "async.run(function() interrupt() async.sleep(0.01) ran_on = 1 end, {signals = true})");
+  CHECK_INT(global_int(L, "ran_on"), 1);
+  CHECK(signal(SIGINT, SIG_DFL) == SIG_IGN);
+  lua_close(L);
+}
+
 static void host_loop(void) {
   uv_loop_t loop;
   uv_timer_t timer;
@@ -565,6 +594,36 @@ static void host_loop(void) {
   uv_run(&loop, UV_RUN_DEFAULT);
   CHECK(!uv_loop_alive(&loop));
   CHECK(loop.data == &ticks);
+  CHECK_INT(uv_loop_close(&loop), 0);
+}
+
+/* turn(): turns the program's loop, as a C function that waits for something of its own may do */
+static int turn_loop(lua_State *L) {
+  int i;
+  for (i = 0; i < 3; i++) uv_run(lua_touserdata(L, lua_upvalueindex(1)), UV_RUN_NOWAIT);
+  return 0;
+}
+
+/* A step that turns the loop is no turn of the others. */
+static void host_loop_in_a_step(void) {
+  uv_loop_t loop;
+  luawait_Options options = LUAWAIT_OPTIONS_INIT;
+  lua_State *L = new_state();
+  uv_loop_init(&loop);
+  options.loop = &loop;
+  CHECK_INT(luawait_open(L, &options), LUAWAIT_OK);
+  lua_pushlightuserdata(L, &loop);
+  lua_pushcclosure(L, turn_loop, 1);
+  lua_setglobal(L, "turn");
+  do_lua(L,
+         "log = '' local function note(text) log = log .. text end "
+         "async.create_task(function() note('a') turn() note('b') async.sleep(0) note('d') end) "
+         "async.create_task(function() note('c') async.sleep(0) note('e') end)");
+  while (luawait_pending(L) > 0) uv_run(&loop, UV_RUN_ONCE);
+  lua_getglobal(L, "log");
+  CHECK_TOP(L, "abcde");
+  end_state(L);
+  uv_run(&loop, UV_RUN_DEFAULT);
   CHECK_INT(uv_loop_close(&loop), 0);
 }
 
@@ -682,6 +741,7 @@ static const Case cases[] = {{"open_and_close", open_and_close},
                              {"without_the_module", without_the_module},
                              {"without_a_loop", without_a_loop},
                              {"no_package_library", no_package_library},
+                             {"module_of_the_program", module_of_the_program},
                              {"close_state_first", close_state_first},
                              {"spawn_and_run", spawn_and_run},
                              {"spawn_misuse", spawn_misuse},
@@ -701,7 +761,9 @@ static const Case cases[] = {{"open_and_close", open_and_close},
                              {"error_in_done", error_in_done},
                              {"shutdown_waits", shutdown_waits},
                              {"shutdown_forces", shutdown_forces},
+                             {"ignored_interrupt", ignored_interrupt},
                              {"host_loop", host_loop},
+                             {"host_loop_in_a_step", host_loop_in_a_step},
                              {"host_loop_interrupt", host_loop_interrupt},
                              {"host_loop_requests", host_loop_requests},
                              {"debug_mode", debug_mode},

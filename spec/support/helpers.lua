@@ -167,7 +167,7 @@ end
 --- Runs Lua code in an interpreter of its own, with the LUA_PATH and LUA_CPATH of this one; `async` is luawait there,
 --- and ... the name of the file that takes its stderr. Returns { status=, stdout=, stderr= }; the status of a child
 --- that a signal ended is 128 + the signal. opts.bare: without `async`; opts.env: more variables; opts.megabytes: the
---- address space that it gets; opts.seconds: after which it is killed (60).
+--- address space that it gets; opts.descriptors: how many it may have; opts.seconds: after which it is killed (60).
 function helpers.child(source, opts)
   opts = opts or {}
   local script, out, err = os.tmpname(), os.tmpname(), os.tmpname()
@@ -176,7 +176,8 @@ function helpers.child(source, opts)
   end)
   helpers.write_file(script, (opts.bare and "" or 'local async = require "luawait" ') .. source)
   local command = table.concat({
-    opts.megabytes and ("ulimit -v %d;"):format(opts.megabytes * 1024) or "", environment(opts.env),
+    opts.megabytes and ("ulimit -v %d;"):format(opts.megabytes * 1024) or "",
+    opts.descriptors and ("ulimit -n %d;"):format(opts.descriptors) or "", environment(opts.env),
     helpers.guard(opts.seconds or 60), quote(os.getenv("LUA") or "lua5.4"), quote(script), quote(err),
   }, " ")
   local _, how, code = os.execute(("%s >%s 2>%s </dev/null"):format(command, quote(out), quote(err)))

@@ -710,6 +710,23 @@ describe("waiting for a Condition", function()
     assert.equal(0, cond:statistics().lock.waiters)
   end)
 
+  it("hands the notification on where the notified task is closed by force", function()
+    local cond, waiters = async.Condition(), {}
+    helpers.collect(function()
+      for i = 1, 3 do
+        async.create_task(function()
+          local _ <close> = cond:acquire()
+          local _ <close> = helpers.defer(function() waiters[i] = cond:statistics().waiters end)
+          cond:wait()
+        end)
+      end
+      settle()
+      cond:acquire()
+      cond:notify()
+    end, { shutdown_timeout = 0 })
+    assert.same({ 1, 0, 0 }, waiters)
+  end)
+
   it("keeps the condition alive, and lets it go with its task", function()
     local weak = setmetatable({}, { __mode = "k" })
     run(function()

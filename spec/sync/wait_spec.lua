@@ -207,6 +207,7 @@ describe("the arguments of wait", function()
         { "bad argument #1 to 'wait' (table expected, got no value)" },
         { "bad argument #1 to 'wait' (table expected, got number)", 42 },
         { "bad argument #1 to 'wait'", { co, "x" } },
+        { "ValueError: wait of an empty list", {} },
         { "bad argument #2 to 'wait'", { co }, 42 },
         { "return_when", { co }, { return_when = "SOON" } },
         { "timeout", { co }, { timeout = "x" } },

@@ -1,29 +1,9 @@
 -- luawait.testing: cancellation at every wait, and calls that fail on purpose.
 local async = require "luawait"
-local net = require "luawait.net"
 local testing = require "luawait.testing"
+local echo = require "spec.support.echo"
 local faults = require "spec.support.faults"
 local helpers = require "spec.support.helpers"
-
--- Two clients of an echo server.
-local function echo()
-  local server <close> = net.serve("127.0.0.1", 0, function(stream)
-    for line in stream:lines() do stream:write(line, "\n") end
-  end)
-  local _, port = server:address()
-  async.task_group(function(group)
-    for i = 1, 2 do
-      group:create_task(function()
-        local stream <close> = net.connect("127.0.0.1", port)
-        stream:set_nodelay(true)
-        stream:write(i, "\n")
-        assert(stream:read_line() == tostring(i))
-        stream:shutdown()
-        assert(stream:read() == nil)
-      end)
-    end
-  end)
-end
 
 -- What a task group does with a lock, a queue and a timeout.
 local function structured()
@@ -209,6 +189,14 @@ describe("fail_at_every_call", function()
     assert.is_true(failed > 0)
   end)
 
+  it("goes through every request for memory of a server and its clients: it closes what it cannot hand over", function()
+    local failed = 0
+    testing.fail_at_every_call("allocation", echo, {
+      timeout = 60, leaks = { tasks = false }, check = function(ok) if not ok then failed = failed + 1 end end,
+    })
+    assert.is_true(failed > 50, failed)
+  end)
+
   it("complains of wrong arguments", function()
     assert.is_truthy(helpers.failure_text(testing.fail_at_every_call, "disk", print):find("bad argument #1", 1, true))
     assert.is_truthy(helpers.failure_text(testing.fail_at_every_call, "allocation"):find("bad argument #2", 1, true))
@@ -250,26 +238,8 @@ describe("calls of libuv", function()
 
   it("fail one by one, in a server and its clients", function()
     local output = on_that_build([[
-      local function echo()
-        local server <close> = net.serve("127.0.0.1", 0, function(stream)
-          for line in stream:lines() do stream:write(line, "\n") end
-        end)
-        local _, port = server:address()
-        async.task_group(function(group)
-          for i = 1, 2 do
-            group:create_task(function()
-              local stream <close> = net.connect("127.0.0.1", port)
-              stream:set_nodelay(true)
-              stream:write(i, "\n")
-              assert(stream:read_line() == tostring(i))
-              stream:shutdown()
-              assert(stream:read() == nil)
-            end)
-          end
-        end)
-      end
       local failed = 0
-      local count = testing.fail_at_every_call("uv", echo, {
+      local count = testing.fail_at_every_call("uv", require "spec.support.echo", {
         timeout = 60, check = function(ok) if not ok then failed = failed + 1 end end,
       })
       print(count, failed)

@@ -3,6 +3,7 @@ local async = require "luawait"
 local net = require "luawait.net"
 local testing = require "luawait.testing"
 local helpers = require "spec.support.helpers"
+local hooks = require("luawait.core").testing
 
 -- The LeakError of testing.run(fn, opts).
 local function leaks_of(fn, opts)
@@ -74,6 +75,24 @@ describe("a test that leaves behind", function()
     os.remove(name)
     finds(err, "descriptor")
     finds(err, name)
+  end)
+
+  it("no descriptor for the next fails, and is told of all; the next fails for want of them", function()
+    local output = helpers.child_output([[
+local testing = require "luawait.testing"
+local files = {}
+local function take_all()
+  repeat
+    local file = io.open("/dev/null")
+    files[#files + 1] = file
+  until not file
+end
+testing.run(function() end)
+local _, err = pcall(testing.run, take_all)
+print(err.name, #err.leaks == #files and #files > 0)
+take_all()
+print(select(2, pcall(testing.run, function() end)).code)]], { descriptors = 64 })
+    assert.equal("LeakError\ttrue\nEMFILE\n", output)
   end)
 
   it("several of these is told of all", function()
@@ -243,6 +262,16 @@ describe("testing.run", function()
     assert.is_truthy(text:find("table expected, got number", 1, true), text)
     local _, message = pcall(function() testing.run(print, { sead = 1 }) end)
     assert.is_truthy(message:find("^[^\n]*leaks_spec.lua:"), message)
+  end)
+
+  it("has a clock and an order that only begin first thing in a loop", function()
+    testing.run(function()
+      assert.matches("a test must begin first thing in its loop", helpers.failure_text(hooks.begin, true))
+    end)
+    async.run(function()
+      async.call_later(3600, print)
+      assert.matches("a test must begin first thing in its loop", helpers.failure_text(hooks.begin, true))
+    end)
   end)
 
   it("does not nest, and the outer loop goes on", function()

@@ -82,6 +82,16 @@ describe("a seed", function()
     assert.is_true(differs(deadlines, 20))
   end)
 
+  it("knows that a callback which was to have its turn has been cancelled", function()
+    testing.run(function()
+      local handle, called
+      async.create_task(function() handle:cancel() end)
+      handle = async.call_soon(function() called = true end)
+      async.sleep(1)
+      assert.is_nil(called)
+    end, { seed = 1 })
+  end)
+
   it("lets no task have two turns before every other had one", function()
     for seed = 1, 20 do
       local words = {}

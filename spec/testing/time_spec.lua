@@ -378,10 +378,24 @@ describe("opts.timeout", function()
     assert.equal("cleaned", tostring(log))
   end)
 
+  it("ends a test whose tasks do not end with it", function()
+    local started = os.time()
+    local err = helpers.failure(testing.run, function()
+      async.create_task(function()
+        while true do pcall(async.sleep, 1) end
+      end, { name = "stubborn" })
+      async.sleep(0)
+    end, { timeout = 0.05, shutdown_timeout = 600, leaks = false })
+    assert.matches("stubborn", err.message)
+    assert.is_true(os.time() - started < 300)
+  end)
+
   it("does not touch one that ends in time", function()
-    assert.equal("fine", testing.run(function()
-      async.sleep(100)
-      return "fine"
-    end, { timeout = 60 }))
+    for _, timeout in ipairs({ 60, math.huge }) do
+      assert.equal("fine", testing.run(function()
+        async.sleep(100)
+        return "fine"
+      end, { timeout = timeout }))
+    end
   end)
 end)
