@@ -101,7 +101,8 @@ LUAWAIT_API int luawait_close(lua_State *L);
 /* The end of a task: called on the loop, between two steps, once for each luawait_spawn that returned OK. `L` is a
  * state for this call, with nothing on its stack but: for OK, the `n` results; else, n being 2, the error value and its
  * traceback (a string or nil). An error that it raises goes to the exception handler.
- * CLOSED: the state was closed without luawait_close, or by the end of async.run: n is 0, and nothing may be called. */
+ * CLOSED: the state was closed without luawait_close, by the end of async.run, or there was no memory to end the task
+ * otherwise: n is 0, and nothing may be called. */
 typedef void (*luawait_DoneFn)(lua_State *L, int status, int n, void *ud);
 
 /* Starts a task for the function below its `nargs` arguments on the top, and pops them; pushes the Task, whose methods
@@ -218,8 +219,9 @@ LUAWAIT_API int luawait_await(lua_State *L, int index, lua_KContext ctx, lua_KFu
 typedef void (*luawait_ReportFn)(lua_State *L, const char *text, void *ud);
 
 /* Sets the exception handler of this state in the place of the default, which writes to stderr; NULL restores that. A
- * script that sets one of its own (async.set_exception_handler) while the loop is open takes precedence. INVALID: the
- * module was not opened. ERROR: no memory. */
+ * script that sets one of its own (async.set_exception_handler) while the loop is open takes precedence; where there
+ * are limits, not for what is reported while Lua collects garbage. INVALID: the module was not opened. ERROR: no
+ * memory. */
 LUAWAIT_API int luawait_on_report(lua_State *L, luawait_ReportFn fn, void *ud);
 
 /* ---- limits ---- */

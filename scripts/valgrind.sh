@@ -23,13 +23,13 @@ scenarios() {
 programs() {
   embed=${LUAWAIT_BUILD:-build}/embed
   # shellcheck disable=SC2086 # words
-  for program in embed_tasks embed_futures embed_limits; do
+  for program in embed_tasks embed_futures embed_limits embed_faults; do
     for case in $("$embed/$program"); do
       check "$program $case" timeout 120 $valgrind "$embed/$program" "$case"
     done
   done
   # shellcheck disable=SC2086
-  for program in embed_memory embed_faults async_function host_loop poll_loop plugins "game_loop 10"; do
+  for program in "embed_memory each_request_fails" async_function host_loop poll_loop plugins "game_loop 10"; do
     check "$program" timeout 120 $valgrind "$embed/"$program
   done
 }

@@ -227,7 +227,7 @@ void lw_open_bridge(lua_State *L, int loop_index, lw_Loop *loop) {
   (void)loop;
   lw_setfuncs(L, loop_index, funcs);
   lua_newtable(L);
-  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE); /* none where no library is open */
   if (lua_getfield(L, -1, LUA_COLIBNAME) == LUA_TTABLE) {
     library = lua_gettop(L);
     for (lua_pushnil(L); lua_next(L, library);) {

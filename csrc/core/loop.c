@@ -124,36 +124,47 @@ static int write_report(lua_State *L) {
   return 0;
 }
 
-static void write_by_default(lua_State *L, int report) {
-  lua_pushcfunction(L, write_report);
+/* Where scripts are guarded against, the default handler is one in C that runs nothing of theirs. */
+static void write_by_default(lua_State *L, lw_Loop *loop, int report) {
+  if (loop->guarded && loop->refs[LW_REF_DEFAULT_HANDLER] != LUA_REFNIL)
+    lw_push_ref(L, loop, LW_REF_DEFAULT_HANDLER);
+  else
+    lua_pushcfunction(L, write_report);
   lua_pushvalue(L, report);
   if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
 }
 
 /* Pops the error of the exception handler. */
-static void report_handler_error(lua_State *L) {
+static void report_handler_error(lua_State *L, lw_Loop *loop) {
   int error = lua_gettop(L);
   lua_createtable(L, 0, 2);
   lua_pushliteral(L, "error in the exception handler");
   lua_setfield(L, -2, "message");
   lua_pushvalue(L, error);
   lua_setfield(L, -2, "error");
-  write_by_default(L, error + 1);
+  write_by_default(L, loop, error + 1);
   lua_settop(L, error - 1);
+}
+
+/* Is the C function that runs a finalizer? In one, and in what it calls, Lua calls no hooks. */
+static int in_finalizer(lua_State *L) {
+  lua_Debug ar;
+  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "n", &ar)) return 0;
+  return ar.name != NULL && strcmp(ar.name, "__gc") == 0 && strcmp(ar.namewhat, "metamethod") == 0;
 }
 
 void lw_report(lua_State *L, lw_Loop *loop) {
   int report = lua_gettop(L);
   luaL_checkstack(L, 8, NULL);
-  lw_push_ref(L, loop, LW_REF_HANDLER);
+  lw_push_ref(L, loop, loop->guarded && in_finalizer(L) ? LW_REF_DEFAULT_HANDLER : LW_REF_HANDLER);
   if (lua_isnil(L, -1)) lw_push_ref(L, loop, LW_REF_DEFAULT_HANDLER);
   if (lua_isnil(L, -1)) {
-    write_by_default(L, report);
+    write_by_default(L, loop, report);
   } else {
     lua_pushvalue(L, report);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-      report_handler_error(L);
-      write_by_default(L, report);
+      report_handler_error(L, loop);
+      write_by_default(L, loop, report);
     }
   }
   lua_settop(L, report - 1);

@@ -157,6 +157,7 @@ struct lw_Loop {
   _Atomic(int) sigints;         /* and that the monitor has */
   _Atomic(int) sigint_watches;  /* of the program's own: while there are any, SIGINT is its affair */
   int stopping;                 /* a limit was exceeded, and the step has to end: see embed/limits.c */
+  int guarded;                  /* there are limits: what is a script's is not to run where Lua calls no hooks */
   int debug;                    /* opts.debug */
   int quiet;                    /* closing for nobody: a Runner was dropped open */
   double slow_callback;         /* seconds */

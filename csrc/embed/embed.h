@@ -8,7 +8,6 @@
 typedef struct lw_Meter {
   unsigned long instructions; /* the limits; 0: none */
   size_t memory;
-  int guarded;   /* lw_guard was called */
   int closing;   /* the program closes the loop: scripts run outside of its turns */
   uint32_t step; /* the loop's count when `used` was 0 */
   unsigned long used;
@@ -43,6 +42,9 @@ lw_Embed *lw_open_embed_of(lua_State *L, int *status);
 
 /* Calls fn(arg, the `nargs` values on the top) protected: LUAWAIT_OK and `nresults` results, or LUAWAIT_ERROR. */
 int lw_protect(lua_State *L, lua_CFunction fn, void *arg, int nargs, int nresults);
+
+/* Pops an error, and reports it with `message`: as lw_report_error, but outside of any protected call. */
+void lw_tell_error(lua_State *L, const char *message);
 
 /* A task for the function below `nargs` arguments on the top: see luawait_spawn. */
 int lw_spawn(lua_State *L, lw_Embed *embed, int nargs, luawait_DoneFn done, void *ud);

@@ -56,16 +56,22 @@ int lw_protect(lua_State *L, lua_CFunction fn, void *arg, int nargs, int nresult
 
 /* ---- opening and closing ---- */
 
-/* While the program itself turns its uv_loop_t: nobody but the exception handler can be told why the loop stopped. */
-static int report_stop(lua_State *L) {
+static int raise_stop(lua_State *L) {
   lw_Embed *embed = lua_touserdata(L, 1);
-  return lw_raise_stop(L, embed->loop, embed->loop->stop);
+  return lw_raise_stop(L, embed->loop, (int)lua_tointeger(L, 2));
 }
 
+/* Why the loop was stopped, as an error on the top. */
+static int push_stop(lua_State *L, lw_Embed *embed, int stop) {
+  lua_pushinteger(L, stop);
+  return lw_protect(L, raise_stop, embed, 1, 0);
+}
+
+/* While the program itself turns its uv_loop_t: nobody but the exception handler can be told. */
 static void halted(lw_Loop *loop) {
   lua_State *L = loop->L;
-  if (loop->stop != LW_STOP_DONE && lw_protect(L, report_stop, loop->embed, 0, 0) != LUAWAIT_OK)
-    lw_report_error(L, loop, "the loop was to be stopped");
+  push_stop(L, loop->embed, loop->stop);
+  lw_tell_error(L, "the loop was to be stopped");
   loop->stop = 0;
 }
 
@@ -192,16 +198,9 @@ int luawait_close(lua_State *L) {
 
 /* ---- turning the loop ---- */
 
-static int raise_stop(lua_State *L) {
-  lw_Embed *embed = lua_touserdata(L, 1);
-  return lw_raise_stop(L, embed->loop, (int)lua_tointeger(L, 2));
-}
-
 static int stopped(lua_State *L, lw_Embed *embed, int stop) {
   embed->loop->stop = 0;
-  if (stop == LW_STOP_DONE) return LUAWAIT_OK;
-  lua_pushinteger(L, stop);
-  return lw_protect(L, raise_stop, embed, 1, 0);
+  return stop != LW_STOP_DONE ? push_stop(L, embed, stop) : LUAWAIT_OK;
 }
 
 int luawait_run(lua_State *L) {

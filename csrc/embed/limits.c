@@ -53,7 +53,7 @@ static void count(lua_State *L, const lua_Debug *ar, lw_Embed *embed) {
   else
     meter->used += L != meter->last ? SWITCH : 1;
   meter->last = L;
-  if (meter->instructions > 0 && meter->used > meter->instructions) embed->loop->stopping = OF_INSTRUCTIONS;
+  if (meter->used > meter->instructions) embed->loop->stopping = OF_INSTRUCTIONS;
 }
 
 /* In each coroutine: what it has used, and whether it has to end. */
@@ -61,13 +61,16 @@ static void hook(lua_State *L, lua_Debug *ar) {
   lw_Embed *embed = lw_loop_of(L)->embed;
   lw_Meter *meter = &embed->meter;
   uint32_t step = atomic_load_explicit(&embed->loop->steps, memory_order_relaxed);
-  if (!is_metering(embed)) return;
+  if (!is_metering(embed)) {
+    embed->loop->stopping = 0; /* the step was stopped; these are the program's own calls */
+    return;
+  }
   if (step != meter->step) {
     meter->step = step;
     meter->used = 0;
     embed->loop->stopping = 0;
   }
-  if (embed->loop->stopping == 0) count(L, ar, embed);
+  if (embed->loop->stopping == 0 && meter->instructions > 0) count(L, ar, embed);
   if (embed->loop->stopping != 0)
     stop(L, ar, embed);
   else if (lua_gethookcount(L) == 1)
@@ -128,23 +131,26 @@ typedef struct Setting {
 
 static int set_limits(lua_State *L) {
   const Setting *s = lua_touserdata(L, 1);
-  lw_Meter *meter = &s->embed->meter;
   make_error(L, s->embed, OF_INSTRUCTIONS, "instruction", s->limits->instructions);
   make_error(L, s->embed, OF_MEMORY, "memory", s->limits->memory);
-  if (!meter->guarded) lw_guard(L);
-  meter->guarded = 1;
+  if (!s->embed->loop->guarded) lw_guard(L);
+  s->embed->loop->guarded = 1;
   return 0;
 }
 
 int luawait_limit(lua_State *L, const luawait_Limits *limits) {
   int status;
   Setting s = {lw_open_embed_of(L, &status), limits};
+  size_t memory;
   if (s.embed == NULL) return status;
   if (limits == NULL || limits->size != sizeof *limits) return LUAWAIT_INVALID;
+  memory = s.embed->meter.memory;
+  s.embed->meter.memory = 0; /* the limit that holds does not hinder its own change */
   status = lw_protect(L, set_limits, &s, 0, 0);
+  if (status == LUAWAIT_OK && s.embed->loop->refs[LW_REF_DEFAULT_HANDLER] == LUA_REFNIL)
+    status = luawait_on_report(L, NULL, NULL);
+  s.embed->meter.memory = memory;
   if (status != LUAWAIT_OK) return status;
-  if (s.embed->loop->refs[LW_REF_DEFAULT_HANDLER] == LUA_REFNIL && (status = luawait_on_report(L, NULL, NULL)) != 0)
-    return status;
   s.embed->meter.instructions = limits->instructions;
   s.embed->meter.memory = limits->memory;
   if (limits->memory > 0) meter_memory(L, s.embed);

@@ -148,10 +148,7 @@ static void wake(lw_Loop *loop) {
   if (!lw_linked(&node->link)) lw_ready(loop, node);
 }
 
-static void on_async(uv_async_t *async) {
-  luawait_Port *port = LW_CONTAINER(async, luawait_Port, async);
-  if (port->loop != NULL && port->loop->embed->port == port) wake(port->loop);
-}
+static void on_async(uv_async_t *async) { wake(async->data); }
 
 /* Calls the function of a call on an empty stack; its results. */
 static int invoke(lua_State *L) {
@@ -201,15 +198,13 @@ static void run_completion(lua_State *L, lw_Loop *loop, lw_Call *call) {
   int future;
   lw_push_anchored(L, loop, call->promise->slot);
   future = lua_gettop(L);
+  lw_begin_step(loop, L);
   if (!lw_future_done(lua_touserdata(L, future))) {
-    int status;
     lua_pushvalue(L, future);
-    lw_begin_step(loop, L);
-    status = lw_protect(L, fulfil, call, 1, 0);
-    lw_end_step(loop);
-    if (status != LUAWAIT_OK) fail_future(L, loop, future);
+    if (lw_protect(L, fulfil, call, 1, 0) != LUAWAIT_OK) fail_future(L, loop, future);
   }
   settle_promise(L, loop, call->promise);
+  lw_end_step(loop); /* may be cut short: in debug mode it reports, which takes memory */
 }
 
 static void run_posted(lua_State *L, lw_Loop *loop, lw_Call *call) {
@@ -230,7 +225,7 @@ static void inbox_run(lw_Loop *loop, lw_Node *node) {
   lw_Embed *embed = loop->embed;
   lua_State *L = loop->L;
   int more = 0, top = lua_gettop(L);
-  embed->call = embed->port != NULL ? receive(embed->port, &more) : NULL;
+  embed->call = receive(embed->port, &more);
   if (more) lw_ready(loop, node);
   if (embed->call == NULL) return;
   if (embed->call->promise != NULL)

@@ -39,8 +39,10 @@ static int report(lua_State *L) {
   const Reporter *reporter = lua_touserdata(L, lua_upvalueindex(1));
   lua_settop(L, 1);
   lua_pushliteral(L, "message");
-  if (lua_rawget(L, 1) != LUA_TSTRING) lua_pushliteral(L, "?");
-  lua_settop(L, 2);
+  if (lua_rawget(L, 1) != LUA_TSTRING) { /* a handler of a script's had it before */
+    lua_pushliteral(L, "?");
+    lua_replace(L, 2);
+  }
   add_line(L, "error");
   add_line(L, "traceback");
   add_line(L, "created_at");
@@ -57,7 +59,7 @@ static void write_report(lua_State *L, const char *text, void *ud) {
 static int set_reporter(lua_State *L) {
   Reporter given = *(const Reporter *)lua_touserdata(L, 1);
   lw_Loop *loop = lw_loop_of(L);
-  if (given.fn == NULL && loop->embed->meter.guarded) given.fn = write_report;
+  if (given.fn == NULL && loop->guarded) given.fn = write_report;
   if (given.fn != NULL) {
     *(Reporter *)lua_newuserdatauv(L, sizeof given, 0) = given;
     lua_pushcclosure(L, report, 1);
@@ -66,6 +68,16 @@ static int set_reporter(lua_State *L) {
   }
   lw_set_ref(L, loop, LW_REF_DEFAULT_HANDLER);
   return 0;
+}
+
+/* 1 the message, 2 the error */
+static int report_error(lua_State *L) {
+  lw_report_error(L, lw_loop_of(L), lua_touserdata(L, 1));
+  return 0;
+}
+
+void lw_tell_error(lua_State *L, const char *message) {
+  if (lw_protect(L, report_error, (void *)message, 1, 0) != LUAWAIT_OK) lua_pop(L, 1); /* no memory: it is lost */
 }
 
 int luawait_on_report(lua_State *L, luawait_ReportFn fn, void *ud) {

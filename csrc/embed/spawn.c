@@ -101,7 +101,7 @@ void lw_tell_ends(lw_Embed *embed, lua_State *L) {
   Done *done;
   lw_Link *link;
   while (L != NULL && (done = find_ended(L, embed)) != NULL)
-    if (lw_protect(L, tell_late, done, 0, 0) != LUAWAIT_OK) lw_report_error(L, embed->loop, "error in a callback");
+    if (lw_protect(L, tell_late, done, 0, 0) != LUAWAIT_OK) lw_tell_error(L, "error in a callback");
   while (L == NULL && (link = lw_list_pop(&embed->dones)) != NULL) tell_closed(embed, LW_CONTAINER(link, Done, link));
 }
 

@@ -1,5 +1,6 @@
 -- luv on the loop. Each program is a child of its own: luv can be put on a loop only before anything else loads it.
 local embed = require "spec.support.embed"
+local faults = require "spec.support.faults"
 local helpers = require "spec.support.helpers"
 
 local path = package.searchpath("luv", package.cpath)
@@ -127,6 +128,9 @@ describe("luawait.luv", function()
         client:connect("127.0.0.1", server:getsockname().port, late)
         uv.fs_stat("/", late)
         uv.getaddrinfo("localhost", nil, nil, late)
+        local pipe = uv.new_pipe(false)
+        pipe:open(uv.pipe().write)
+        pipe:write(("x"):rep(1e6), late) -- nobody reads
       end)
       ended = true
       print("ended")
@@ -196,6 +200,32 @@ describe("luawait.luv", function()
     assert.same({ "woken\n", 0 }, { embed.run("minimal " .. script) })
     assert.same({ "RuntimeError: luv cannot be put on the loop of a host, whose handles outlive the state\n", 1 },
       { embed.run([[embed_luv 'require "luawait.luv"']]) })
+  end)
+
+  it_with_luv("leaves luv without a loop while that is a host's", function()
+    assert.same({ "mine\ntheirs\n", 0 }, { embed.run([[embed_luv '
+      async, uv = require "luawait", require "luawait.luv"
+      async.from_callback(uv.timer_start, uv.new_timer(), 1, 0)
+      print("mine")' '
+      uv.new_timer():start(0, 1, function() print("called") end)
+      async.sleep(0.01)
+      print("theirs")']]) })
+  end)
+
+  it_with_luv("can be had later where its loop could not be made", function()
+    if not faults.available() then return pending("no linker with --wrap") end
+    local expected = "false\tOSError: uv_loop_init: too many open files (EMFILE)\ntrue\ttrue\nwoken\n"
+    assert.equal(expected, faults.child_output([[
+      local async = require "luawait"
+      local plans = require("luawait.core").call_faults
+      for round = 1, 2 do
+        plans.plan(2 - round)
+        local ok, uv = pcall(require, "luawait.luv")
+        print(ok, ok or uv)
+      end
+      plans.plan(0)
+      local uv = require "luawait.luv"
+      async.run(function() async.from_callback(uv.timer_start, uv.new_timer(), 1, 0) print("woken") end)]]))
   end)
 
   it_with_luv("says so where luv was loaded before", function()

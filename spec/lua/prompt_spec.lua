@@ -115,6 +115,17 @@ for editor, terminal in pairs({ ["plain lines"] = "dumb", libedit = "xterm" }) d
         { "expect", "\r\n42\r\n> " } })
     end)
 
+    it("goes on with a line that was emptied", function()
+      type_in({ { "expect", "> " }, { "send", "x" }, { "expect", "x" }, { "send", "\127" }, { "send", "1 + 1\r" },
+        { "expect", "\r\n2\r\n> " } })
+    end)
+
+    it("ends when the terminal has gone, also where SIGHUP is ignored", function()
+      if editor == "libedit" and not has_libedit then return pending("built without libedit") end
+      command.type({ "-c", ("trap '' HUP; LUAWAIT_HISTORY= TERM=%s exec bin/luawait"):format(terminal) },
+        { { "expect", "\r\n> " }, { "hangup", "" } }, { path = "/bin/sh" })
+    end)
+
     it("drops the line at Ctrl-C", function()
       type_in({ { "expect", "> " }, { "send", "x = 5 dropped" }, { "expect", "dropped" }, { "send", "\3" },
         { "expect", "\r\n> " }, { "send", "print(\r" }, { "expect", "\r\n>> " }, { "send", "\3" },

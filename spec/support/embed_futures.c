@@ -30,6 +30,13 @@ static int fail_call(lua_State *L, void *ud) {
   return luaL_error(L, "the call failed");
 }
 
+static int interrupt(lua_State *L, void *ud) {
+  (void)ud;
+  push_lua(L, "error(async.KeyboardInterrupt('stop'))");
+  lua_call(L, 0, 0);
+  return 0;
+}
+
 static void note_report(lua_State *L, const char *text, void *ud) {
   (void)L;
   strncat(ud, text, 400);
@@ -55,6 +62,25 @@ static void post_in_order(void) {
   CHECK_INT(luawait_post(port, add_to_log, NULL, count_release), LUAWAIT_CLOSED);
   CHECK_INT(released, 1001);
   luawait_port_unref(port);
+}
+
+static int post_again(lua_State *L, void *ud) {
+  CHECK_INT(luawait_post(ud, add_to_log, (void *)3, NULL), LUAWAIT_OK);
+  return add_to_log(L, (void *)1);
+}
+
+static void post_in_a_call(void) {
+  lua_State *L = new_open_state();
+  luawait_Port *port;
+  do_lua(L, "log = {}");
+  CHECK_INT(luawait_port(L, &port), LUAWAIT_OK);
+  CHECK_INT(luawait_post(port, post_again, port, NULL), LUAWAIT_OK);
+  CHECK_INT(luawait_post(port, add_to_log, (void *)2, NULL), LUAWAIT_OK);
+  CHECK_INT(luawait_step(L, 1, 0), LUAWAIT_OK);
+  CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
+  do_lua(L, "assert(table.concat(log, ' ') == '1 2 3')");
+  luawait_port_unref(port);
+  end_state(L);
 }
 
 static void post_misuse(void) {
@@ -84,6 +110,10 @@ static void post_that_fails(void) {
   CHECK_INT(luawait_step(L, 1, 0), LUAWAIT_OK);
   CHECK_INT(released, 1);
   CHECK(strstr(log, "the call failed") != NULL);
+  CHECK_INT(luawait_post(port, interrupt, NULL, count_release), LUAWAIT_OK);
+  CHECK_INT(luawait_step(L, 1, 0), LUAWAIT_ERROR);
+  CHECK_TOP(L, "KeyboardInterrupt");
+  CHECK_INT(released, 2);
   luawait_port_unref(port);
   end_state(L);
 }
@@ -339,6 +369,8 @@ static void await_anything(void) {
            "assert(await(function() return 4 end) == 4) "
            "local ok, err = pcall(await, async.create_task(function() error('bad', 0) end)) assert(err == 'bad') "
            "local v, status = await_status(function() return 'v' end) assert(v == 'v' and status == 1) "
+           "local done = async.Future() done:set_result('d') v, status = await_status(done) "
+           "assert(v == 'd' and status == 1) "
            "local e, bad = await_status(async.create_task(function() async.sleep(0) error('e', 0) end)) "
            "assert(e == 'e' and bad == 2) "
            "local me = async.current_task() "
@@ -475,6 +507,7 @@ static void under_async_run(void) {
 }
 
 static const Case cases[] = {{"post_in_order", post_in_order},
+                             {"post_in_a_call", post_in_a_call},
                              {"post_misuse", post_misuse},
                              {"post_that_fails", post_that_fails},
                              {"close_with_calls", close_with_calls},

@@ -160,6 +160,117 @@ static void finalizers(void) {
   end_state(L);
 }
 
+/* What stands in the place of Lua's own functions does as they do, where nothing is to be stopped. */
+static void as_luas_own(void) {
+  static const char *const calls[] = {
+      "xpcall(function(...) return select('#', ...), ... end, error, 1, nil, 'x', nil)",
+      "xpcall(function() end, error)",
+      "xpcall(error, function(...) return select('#', ...) end)",
+      "xpcall(error, function(...) return ... end, nil)",
+      "xpcall(error, function(e) return e .. '!', 'more' end, 'bad', 0)",
+      "xpcall(error, function() end, 'bad')",
+      "xpcall(error, function(e) return e.x end, {x = 5})",
+      "xpcall(error, function(e) if e == 'again' then return 'caught' end error('again', 0) end, 'bad')",
+      "xpcall(error, function(e) error(e, 0) end, 'bad')",
+      "xpcall(error, function(e) return xpcall(error, function(n) return n + 1 end, e + 1) and 1 or e end, 5)",
+      "xpcall(function() local function f() return 1 + f() end return f() end, "
+      "  function(e) return e:match('stack overflow') end)",
+      "xpcall(function() local x <close> = setmetatable({}, {__close = function(_, e) log = e end}) error('bad', 0) "
+      "end,"
+      "  function(e) return e .. '!' end)",
+      "xpcall(1, function(e) return e end)",
+      "xpcall(setmetatable({}, {__call = function(_, a) return a end}), error, 7)",
+      "xpcall()",
+      "xpcall(error)",
+      "xpcall(error, 1)",
+      "xpcall(error, setmetatable({}, {__call = error}), 1)",
+      "xpcall(function(...) async.sleep(0) return ... end, error, 1, nil, 'x', nil)",
+      "xpcall(function(...) async.sleep(0) end, error)",
+      "xpcall(function() async.sleep(0) error() end, function(...) return select('#', ...) end)",
+      "xpcall(function() async.sleep(0) error('late', 0) end, function(e) return e .. '!' end)",
+      "xpcall(function() async.sleep(0) return 1, xpcall(function() async.sleep(0) error('in', 0) end, "
+      "  function(e) return e .. '!' end) end, error)",
+      "xpcall(error, function(e) if e ~= 'bad' then return e.name end async.sleep(0) end, 'bad', 0)",
+      "wrap(function(...) return xpcall(function(...) return coroutine.yield(...) end, error, ...) end)(1, nil)",
+      "select(2, coroutine.resume(create(function(...) return coroutine.yield(...) end), 1, nil))",
+      "wrap(function() error('bad') end)()",
+      "wrap(function() error() end)()",
+      "coroutine.resume(create(error), {}, 2) and 1",
+      "coroutine.resume(create(function(...) return select('#', ...), ... end), 1, nil)",
+      "create()",
+      "wrap(1)",
+      "(function() local co = create(function() local x <close> = setmetatable({}, {__close = function(_, e) log = e "
+      "  or 'none' error('closing', 0) end}) coroutine.yield() end) "
+      "  coroutine.resume(co) return coroutine.status(co), coroutine.close(co) end)()",
+      "(function() local co = create(function() coroutine.yield(1) error('bad', 0) end) return coroutine.resume(co), "
+      "  coroutine.resume(co), coroutine.status(co), coroutine.resume(co) end)()",
+      "(function() local f = wrap(function() for i = 1, 3 do coroutine.yield(i) end end) "
+      "  return f(), f(), f(), f(), pcall(f) end)()"};
+  lua_State *L = new_open_state();
+  luawait_Limits limits = LUAWAIT_LIMITS_INIT;
+  size_t i;
+  do_lua(
+      L,
+      "local xpcall, create, wrap = xpcall, coroutine.create, coroutine.wrap "
+      "local function results(fn, ...) "
+      "  log = nil "
+      "  local all = table.pack(pcall(fn, ...)) "
+      "  for i = 1, all.n do all[i] = tostring(all[i]) end "
+      "  return ('%s, %d: %s'):format(log, all.n, table.concat(all, ' ')) "
+      "end "
+      "function compare(source) "
+      "  local fn = assert(load('local xpcall, create, wrap = ... return ' .. source, '=call')) "
+      "  local here, own = results(fn, _G.xpcall, coroutine.create, coroutine.wrap), results(fn, xpcall, create, wrap) "
+      "  if here ~= own then return ('%s, not %s'):format(here, own) end "
+      "end");
+  CHECK_INT(luawait_limit(L, &limits), LUAWAIT_OK);
+  for (i = 0; i < sizeof calls / sizeof *calls; i++) {
+    lua_getglobal(L, "compare");
+    lua_pushstring(L, calls[i]);
+    CHECK_INT(luawait_call(L, 1, 1), LUAWAIT_OK);
+    if (lua_toboolean(L, -1)) CHECK_TOP(L, calls[i]);
+    lua_settop(L, 0);
+  }
+  end_state(L);
+}
+
+/* A state with the C part alone: nothing is added to it. */
+static void without_libraries(void) {
+  static const char *const names[] = {"setmetatable", "xpcall", "coroutine"};
+  lua_State *L = luaL_newstate();
+  luawait_Limits limits = {sizeof limits, 100000, 0};
+  size_t i;
+  lua_pushcfunction(L, luaopen_luawait_core);
+  lua_call(L, 0, 0);
+  CHECK_INT(luawait_open(L, NULL), LUAWAIT_OK);
+  CHECK_INT(luawait_limit(L, &limits), LUAWAIT_OK);
+  for (i = 0; i < sizeof names / sizeof *names; i++) CHECK_INT(lua_getglobal(L, names[i]), LUA_TNIL);
+  push_lua(L, "while true do end");
+  CHECK_INT(luawait_call(L, 0, 0), LUAWAIT_ERROR);
+  CHECK_TOP(L, "instruction limit exceeded");
+  push_lua(L, "return 'goes on'");
+  CHECK_INT(luawait_call(L, 0, 1), LUAWAIT_OK);
+  CHECK_TOP(L, "goes on");
+  end_state(L);
+}
+
+/* When a step was stopped, the message handlers of the program's own calls are called again. */
+static void own_calls_after_a_stop(void) {
+  static const char *const calls[] = {"return xpcall", "return async.xpcall", "return coroutine.wrap(xpcall)"};
+  size_t i;
+  for (i = 0; i < sizeof calls / sizeof *calls; i++) {
+    lua_State *L = new_limited(100000, 0);
+    push_lua(L, "while true do end");
+    CHECK_INT(luawait_call(L, 0, 0), LUAWAIT_ERROR);
+    CHECK_TOP(L, "instruction limit exceeded");
+    push_lua(L, calls[i]);
+    lua_call(L, 0, 1);
+    lua_setglobal(L, "call");
+    do_lua(L, "assert(select(2, call(error, function(e) return e + 1 end, 1)) == 2)");
+    end_state(L);
+  }
+}
+
 /* Failures that nobody asks for are reported while Lua collects garbage, when nothing of a script's could be stopped.
  */
 static void reports(void) {
@@ -175,6 +286,34 @@ static void reports(void) {
     CHECK_INT(luawait_on_report(L, NULL, NULL), LUAWAIT_OK);
   }
   end_state(L);
+}
+
+/* A script's exception handler, and what it raises, are not called where Lua has no hooks; they are where it has. */
+static void handlers_of_scripts(void) {
+  static const char *const handlers[] = {
+      "function() while true do end end",
+      "function(report) report.message = {} report.error = forever error(forever) end",
+  };
+  size_t i;
+  for (i = 0; i < sizeof handlers / sizeof *handlers; i++) {
+    lua_State *L = new_limited(100000, 0);
+    char log[4000] = "";
+    CHECK_INT(luawait_on_report(L, note_report, log), LUAWAIT_OK);
+    do_lua(L, "forever = setmetatable({}, {__tostring = function() while true do end end, __name = 'forever'})");
+    lua_pushfstring(L, "async.set_exception_handler(%s)", handlers[i]);
+    do_lua(L, lua_tostring(L, -1));
+    push_lua(L,
+             "async.create_task(function() error('collected', 0) end) async.sleep(0) async.sleep(0) "
+             "collectgarbage() collectgarbage()");
+    CHECK_INT(luawait_call(L, 0, 0), LUAWAIT_OK);
+    CHECK(strstr(log, "nobody retrieved its error\n  collected") != NULL);
+    log[0] = '\0';
+    do_lua(L, "async.call_soon(error, 'in a callback')");
+    CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
+    CHECK(strstr(log, "error in the exception handler") != NULL);
+    CHECK(strstr(log, i == 0 ? "in a callback" : "?\n  (a table)") != NULL);
+    end_state(L);
+  }
 }
 
 /* Each error that is caught takes time in proportion to the depth of the stack, which Lua then looks through. */
@@ -227,9 +366,31 @@ static void memory_comes_back(void) {
     CHECK_INT(luawait_call(L, 0, 1), LUAWAIT_OK);
     lua_pop(L, 1);
   }
+  push_lua(L, "big = ('x'):rep(10000000)"); /* in a call of the program's */
+  CHECK_INT(lua_pcall(L, 0, 0, 0), LUA_ERRMEM);
+  lua_pop(L, 1);
+  push_lua(L, "async.sleep(0) return 'goes on'");
+  CHECK_INT(luawait_call(L, 0, 1), LUAWAIT_OK);
+  CHECK_TOP(L, "goes on");
   CHECK_INT(luawait_close(L), LUAWAIT_OK);
   do_lua(L, "big = ('x'):rep(10000000)");
   lua_close(L);
+}
+
+static int return_ud(lua_State *L) { return lua_newuserdatauv(L, 1000, 0) != NULL; }
+
+/* A limit below what is in use: nothing more is given, until it is raised. */
+static void memory_below_use(void) {
+  lua_State *L = new_limited(0, 1);
+  luawait_Limits limits = {sizeof limits, 0, 4000000};
+  lua_pushcfunction(L, return_ud);
+  CHECK_INT(luawait_call(L, 0, 0), LUAWAIT_ERROR);
+  CHECK_TOP(L, "not enough memory");
+  CHECK_INT(luawait_limit(L, &limits), LUAWAIT_OK);
+  lua_pushcfunction(L, return_ud);
+  CHECK_INT(luawait_call(L, 0, 1), LUAWAIT_OK);
+  CHECK(lua_isuserdata(L, -1));
+  end_state(L);
 }
 
 static void misuse(void) {
@@ -254,10 +415,15 @@ static const Case cases[] = {{"instructions", instructions},
                              {"within_limits", within_limits},
                              {"endless_cleanup", endless_cleanup},
                              {"finalizers", finalizers},
+                             {"as_luas_own", as_luas_own},
+                             {"without_libraries", without_libraries},
+                             {"own_calls_after_a_stop", own_calls_after_a_stop},
                              {"deep_stacks", deep_stacks},
                              {"memory", memory},
                              {"reports", reports},
+                             {"handlers_of_scripts", handlers_of_scripts},
                              {"memory_comes_back", memory_comes_back},
+                             {"memory_below_use", memory_below_use},
                              {"misuse", misuse}};
 
 CASES_MAIN(cases)

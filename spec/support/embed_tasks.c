@@ -1,4 +1,5 @@
 /* Tests of luawait.h: opening, tasks, turning the loop, reports, closing. */
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <uv.h>
@@ -190,7 +191,31 @@ static void spawn_misuse(void) {
   CHECK_INT(luawait_cancel(L, -1, NULL), LUAWAIT_INVALID);
   CHECK_INT(luawait_cancel(L, 99, NULL), LUAWAIT_INVALID);
   CHECK_INT(luawait_step(L, 0, -1), LUAWAIT_INVALID);
+  CHECK_INT(luawait_step(L, 0, NAN), LUAWAIT_INVALID);
+  CHECK_INT(luawait_step(L, NAN, 0), LUAWAIT_INVALID);
   CHECK_INT(luawait_shutdown(L, -1), LUAWAIT_INVALID);
+  push_lua(L, "called = 1");
+  CHECK_INT(luawait_call(L, 0, -2), LUAWAIT_INVALID);
+  CHECK_INT(luawait_call(L, 0, 10000000), LUAWAIT_INVALID); /* for which there is no room */
+  CHECK_INT(lua_gettop(L), top + 2);
+  CHECK_INT(luawait_run(L), LUAWAIT_OK);
+  CHECK_INT(global_int(L, "called"), 0);
+  end_state(L);
+}
+
+/* Where no value has room on the stack. */
+static void full_stack(void) {
+  lua_State *L = new_open_state();
+  int top = lua_gettop(L), full;
+  push_lua(L, "return");
+  while (lua_checkstack(L, 2)) lua_pushnil(L);
+  full = lua_gettop(L);
+  lua_pushvalue(L, top + 1);
+  CHECK_INT(luawait_spawn(L, 0, NULL, NULL), LUAWAIT_INVALID);
+  CHECK_INT(luawait_pending(L), 0);
+  CHECK_INT(lua_gettop(L), full + 1);
+  lua_settop(L, top + 1);
+  CHECK_INT(luawait_call(L, 0, 0), LUAWAIT_OK);
   end_state(L);
 }
 
@@ -265,6 +290,12 @@ static void keyboard_interrupt(void) {
   CHECK_INT(luawait_run(L), LUAWAIT_OK);
   CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
   CHECK_END(end, LUAWAIT_ERROR, 2, "KeyboardInterrupt");
+  do_lua(L, "async.call_soon(function() error(async.KeyboardInterrupt('again')) end)");
+  CHECK_INT(luawait_step(L, 100, 0), LUAWAIT_ERROR); /* which does not wait for so long */
+  CHECK_TOP(L, "KeyboardInterrupt");
+  do_lua(L, "async.call_later(0.001, function() error(async.KeyboardInterrupt('again')) end)");
+  CHECK_INT(luawait_step(L, 100, 0), LUAWAIT_ERROR);
+  CHECK_TOP(L, "KeyboardInterrupt");
   end_state(L);
 }
 
@@ -298,6 +329,23 @@ static void reentrance(void) {
   CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
   CHECK_INT(told, 1);
   end_state(L);
+}
+
+/* Nor where it is the program that turns its own. */
+static void reentrance_of_a_host(void) {
+  uv_loop_t loop;
+  luawait_Options options = LUAWAIT_OPTIONS_INIT;
+  lua_State *L = new_state();
+  int told = 0;
+  uv_loop_init(&loop);
+  options.loop = &loop;
+  CHECK_INT(luawait_open(L, &options), LUAWAIT_OK);
+  lua_pushcfunction(L, turn_inside);
+  CHECK_INT(luawait_spawn(L, 0, turn_in_done, &told), LUAWAIT_OK);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  CHECK_INT(told, 1);
+  end_state(L);
+  CHECK_INT(uv_loop_close(&loop), 0);
 }
 
 /* In a loop of async.run a C function may make tasks, but not turn it. */
@@ -362,6 +410,21 @@ static void timeout_of_callbacks(void) {
   end_state(L);
 }
 
+/* Longer than what libuv and poll(2) can count. */
+static void very_long_times(void) {
+  lua_State *L = new_open_state();
+  do_lua(L, "async.call_later(1e9, error)");
+  CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
+  CHECK_INT(luawait_timeout(L), INT32_MAX);
+  do_lua(L, "async.call_later(0.001, function() called = 1 end)");
+  CHECK(luawait_timeout(L) < 10);
+  while (global_int(L, "called") == 0) CHECK_INT(luawait_step(L, 1e12, 0), LUAWAIT_OK);
+  do_lua(L, "async.create_task(function() for i = 1, 100 do async.sleep(0) called = i end end)");
+  CHECK_INT(luawait_step(L, 0, 1e12), LUAWAIT_OK);
+  CHECK_INT(global_int(L, "called"), 100);
+  end_state(L);
+}
+
 /* Steps that take 1 ms each: with a budget of 20 ms at most some twenty of the 200 are made, and at least one. */
 static void budget(void) {
   lua_State *L = new_open_state();
@@ -402,6 +465,10 @@ static void reports(void) {
   CHECK(strstr(log, "ValueError: in a callback") != NULL);
   CHECK(strstr(log, "(a table)") != NULL);
   CHECK_INT(global_int(L, "ran"), 0);
+  log[0] = '\0';
+  do_lua(L, "async.call_soon(error, {}) async.call_soon(error, setmetatable({message = 'm'}, {name = 1}))");
+  CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
+  CHECK(strstr(log, "(a table)") != NULL && strstr(strstr(log, "(a table)") + 1, "(a table)") != NULL);
   log[0] = '\0';
   do_lua(L, "async.set_exception_handler(function() mine = 1 end) async.call_soon(error, 'x')");
   CHECK_INT(luawait_step(L, 0, 0), LUAWAIT_OK);
@@ -639,6 +706,24 @@ static void debug_mode(void) {
   end_state(L);
 }
 
+/* The table of another version is none. */
+static void other_versions(void) {
+  luawait_Api api;
+  lua_State *L = new_state();
+  CHECK(luawait_api_get(L) != NULL);
+  api = *luawait_api_get(L);
+  lua_pushlightuserdata(L, &api);
+  lua_setfield(L, LUA_REGISTRYINDEX, LUAWAIT_API_KEY);
+  CHECK(luawait_api_get(L) == &api);
+  api.size--;
+  CHECK(luawait_api_get(L) == NULL);
+  api.size += 2;
+  CHECK(luawait_api_get(L) == &api);
+  api.version++;
+  CHECK(luawait_api_get(L) == NULL);
+  lua_close(L);
+}
+
 static void statuses(void) {
   int status;
   for (status = LUAWAIT_NO_MEMORY; status <= LUAWAIT_STOPPED; status++)
@@ -660,14 +745,17 @@ static const Case cases[] = {{"open_and_close", open_and_close},
                              {"close_state_first", close_state_first},
                              {"spawn_and_run", spawn_and_run},
                              {"spawn_misuse", spawn_misuse},
+                             {"full_stack", full_stack},
                              {"call_like_pcall", call_like_pcall},
                              {"deadlock", deadlock},
                              {"cancelling", cancelling},
                              {"keyboard_interrupt", keyboard_interrupt},
                              {"reentrance", reentrance},
+                             {"reentrance_of_a_host", reentrance_of_a_host},
                              {"under_async_run", under_async_run},
                              {"stepping", stepping},
                              {"timeout_of_callbacks", timeout_of_callbacks},
+                             {"very_long_times", very_long_times},
                              {"budget", budget},
                              {"reports", reports},
                              {"error_in_done", error_in_done},
@@ -679,6 +767,7 @@ static const Case cases[] = {{"open_and_close", open_and_close},
                              {"host_loop_interrupt", host_loop_interrupt},
                              {"host_loop_requests", host_loop_requests},
                              {"debug_mode", debug_mode},
+                             {"other_versions", other_versions},
                              {"statuses", statuses}};
 
 CASES_MAIN(cases)

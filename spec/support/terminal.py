@@ -2,9 +2,9 @@
 
 Steps, done one after another, TEXT with the escapes of Python: send:TEXT types it; expect:TEXT waits until the program
 has written that, after what the last one waited for; interrupt:TEXT types Ctrl-C again and again until then;
-size:COLUMNSxROWS gives the terminal another size; signal:NAME sends the program a signal. Then waits for the end of the
-program. What it wrote goes to stdout, and a line "status N, terminal MODES" to stderr, where MODES are those of echo,
-icanon, isig, blocking that the terminal is left in. The exit status is the program's, 128 + a signal's number, or 99
+size:COLUMNSxROWS gives the terminal another size; signal:NAME sends the program a signal; hangup: takes the terminal
+away, as the last step. Then waits for the end of the program. What it wrote goes to stdout, and a line "status N,
+terminal MODES" to stderr, where MODES are those of echo, icanon, isig, blocking that the terminal is left in. The exit status is the program's, 128 + a signal's number, or 99
 when a step failed.
 """
 import fcntl
@@ -85,6 +85,8 @@ class Terminal:
             return self.interrupt(text)
         if name == "send":
             os.write(self.master, text)
+        elif name == "hangup":
+            os.dup2(os.pipe()[0], self.master)  # in its place something from which nothing comes
         elif name == "size":
             columns, rows = map(int, argument.split("x"))
             fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -93,7 +95,10 @@ class Terminal:
         return True
 
     def modes(self):
-        flags = termios.tcgetattr(self.slave)[3]
+        try:
+            flags = termios.tcgetattr(self.slave)[3]
+        except termios.error:
+            return "gone"
         left = [name for name, flag in MODES if flags & flag]
         if not fcntl.fcntl(self.slave, fcntl.F_GETFL) & os.O_NONBLOCK:
             left.append("blocking")
