@@ -20,11 +20,30 @@ static int passes_on(lw_Task *task) {
   return node->state == LW_WAITING && (node->wait == LW_WAIT_AWAIT || node->wait == LW_WAIT_GATHER);
 }
 
-static void cancel_plain(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
-  if (index != 0 && lua_touserdata(L, index) == future) {
-    lua_pushvalue(L, index + 1);
-    lua_setiuservalue(L, index, VALUE);
+/* Pushes the future that this task awaits, from the frame of its await; returns 0 if that is in a bridged coroutine. */
+static int push_awaited(lua_State *L, const lw_Task *waiter) {
+  if (lua_touserdata(waiter->co, 1) != waiter->on) return 0;
+  lua_pushvalue(waiter->co, 1);
+  lua_xmove(waiter->co, L, 1);
+  return 1;
+}
+
+/* The message stays with the future, for all who ask (see push_cancelled_error); where that cannot be had, with
+ * `waiter`, by which the request has come (NULL: the future stands at `index`). */
+static void keep_message(lua_State *L, lw_Loop *loop, lw_Task *waiter, int index) {
+  if (waiter == NULL) {
+    lua_pushvalue(L, index);
+  } else if (!push_awaited(L, waiter)) {
+    lw_note_message(L, loop, waiter, index);
+    return;
   }
+  lua_pushvalue(L, index + 1);
+  lua_setiuservalue(L, -2, VALUE);
+  lua_pop(L, 1);
+}
+
+static void cancel_plain(lua_State *L, lw_Loop *loop, lw_Future *future, lw_Task *waiter, int index) {
+  if (index != 0) keep_message(L, loop, waiter, index);
   loop->interruptions++;
   lw_future_finish(loop, future, LW_CANCELLED);
 }
@@ -49,12 +68,13 @@ static Visit visit(const lw_Loop *loop, lw_Task *task) {
  * closes (Brent's algorithm finds that without memory). */
 int lw_cancel_on(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
   lw_Future *mark = future;
+  lw_Task *waiter = NULL;
   unsigned length = 0, power = 1;
   if (lw_future_done(future)) return 0;
   for (;;) {
     lw_Future *next = awaited(future);
     if (future->timed.node.type != LW_TASK) {
-      cancel_plain(L, loop, future, index);
+      cancel_plain(L, loop, future, waiter, index);
       return 1;
     }
     if (loop->cancelling_all) {
@@ -63,7 +83,6 @@ int lw_cancel_on(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
       if (seen != FIRST) return 1;
     }
     count_request((lw_Task *)future);
-    if (next != NULL && next->timed.node.type != LW_TASK) lw_note_message(L, loop, (lw_Task *)future, index);
     if (next == NULL || next == mark) {
       if (next == mark) lw_break_wait(L, loop, (lw_Task *)future);
       lw_interrupt(L, loop, (lw_Task *)future, index);
@@ -74,6 +93,7 @@ int lw_cancel_on(lua_State *L, lw_Loop *loop, lw_Future *future, int index) {
       length = 0;
       power *= 2;
     }
+    waiter = (lw_Task *)future;
     future = next;
   }
 }
@@ -153,8 +173,7 @@ int lw_task_uncancel(lw_Task *task) {
   return 0;
 }
 
-/* Pushes the message with which the task at `index` was cancelled, and forgets it; NULL (and nil) if there is none. */
-static const char *take_message(lua_State *L, lw_Loop *loop, int index) {
+const char *lw_take_cancel_message(lua_State *L, lw_Loop *loop, int index) {
   if (lw_note_get(L, loop, index, LW_NOTE_CANCEL_MESSAGE) != LUA_TSTRING) return NULL;
   lua_pushnil(L);
   lw_note_set(L, loop, index, LW_NOTE_CANCEL_MESSAGE);
@@ -169,7 +188,7 @@ void lw_push_cancelled(lua_State *L, lw_Loop *loop, const char *message) {
     lw_push_anchored(L, loop, lw_task_node(task)->slot);
   else
     lua_pushnil(L);
-  if (message == NULL && task != NULL) message = take_message(L, loop, index);
+  if (message == NULL && task != NULL) message = lw_take_cancel_message(L, loop, index);
   lw_error_push(L, LW_CANCELLED_ERROR, "%s", message != NULL ? message : "");
   if (loop->debug && task != NULL) {
     lw_note_get(L, loop, index, LW_NOTE_CANCELLED_AT);

@@ -29,6 +29,9 @@ void lw_task_expire(lw_Loop *loop, lw_Task *task);
  * how many are left. */
 int lw_task_uncancel(lw_Task *task);
 
+/* Pushes the message with which the task at `index` was cancelled, and forgets it; NULL (and nil) if there is none. */
+const char *lw_take_cancel_message(lua_State *L, lw_Loop *loop, int index);
+
 /* Pushes a CancelledError; without a message it takes the one that the running task was cancelled with. */
 void lw_push_cancelled(lua_State *L, lw_Loop *loop, const char *message);
 

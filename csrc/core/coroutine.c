@@ -115,9 +115,16 @@ static int await_resumed(lua_State *L, lw_Task *task, void *on, lw_Wake wake) {
   return lw_future_push_results(L, lw_loop(L), 1, on);
 }
 
+/* The request was made before the task parked: the message it left with the task goes down with it. */
 static int await_cancel(lua_State *L, lw_Loop *loop, lw_Task *task, void *on) {
-  (void)task;
-  return lw_cancel(L, loop, on, 0);
+  int top = lua_gettop(L), passed;
+  lua_pushvalue(L, 1);
+  lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  lw_take_cancel_message(L, loop, top + 2);
+  lua_remove(L, top + 2);
+  passed = lw_cancel(L, loop, on, top + 1);
+  lua_settop(L, top);
+  return passed;
 }
 
 static void await_undo(lw_Loop *loop, lw_Task *task, void *on) {

@@ -90,6 +90,10 @@ static void retrieve_all(lua_State *L, lw_Loop *loop, lw_Fan *fan) {
 
 static int raise_first(lua_State *L, lw_Loop *loop, lw_Fan *fan) {
   lw_fan_release(L, fan, FUTURES);
+  if (fan->cancelled) { /* the children have the message: it must not be that of a later request */
+    lw_push_anchored(L, loop, lw_task_node(loop->current)->slot);
+    lw_take_cancel_message(L, loop, lua_gettop(L));
+  }
   retrieve_all(L, loop, fan);
   lua_rawgeti(L, FUTURES, fan->failed);
   lw_future_push_error(L, loop, lua_gettop(L), lua_touserdata(L, -1));
@@ -136,7 +140,7 @@ static void gather_pass_on(lua_State *L, lw_Loop *loop, lw_Link *link) {
   lw_Task *owner = fan->owner; /* NULL: the request has reached one of the children by another way, and so woken it */
   uint32_t i;
   int top = lua_gettop(L);
-  luaL_checkstack(L, 10, NULL);
+  luaL_checkstack(L, 14, NULL);
   if (!lw_fan_push_futures(L, fan)) {
     interrupt_owner(L, loop, owner);
     return;
@@ -151,7 +155,8 @@ static void gather_pass_on(lua_State *L, lw_Loop *loop, lw_Link *link) {
     lw_Future *child;
     lua_rawgeti(L, top + 1, i);
     child = lua_touserdata(L, -1);
-    lw_cancel_on(L, loop, child, top + 2);
+    lua_pushvalue(L, top + 3);
+    lw_cancel_on(L, loop, child, top + 4);
     lua_settop(L, top + 3);
   }
   lua_settop(L, top);

@@ -468,6 +468,66 @@ describe("a cancellation that passes on", function()
     end)
   end)
 
+  it("brings its message to all who await the same future, whoever came first", function()
+    run(function()
+      local direct, gathered = async.Future(), async.Future()
+      local tasks = {
+        async.create_task(function() async.await(direct) end), async.create_task(function() async.await(direct) end),
+        async.create_task(function() async.await(gathered) end),
+        async.create_task(function() async.gather(gathered) end),
+      }
+      settle()
+      tasks[2]:cancel("direct")
+      tasks[4]:cancel("gathered")
+      for i, message in ipairs { "direct", "direct", "gathered", "gathered" } do
+        assert.equal(message, failure(async.await, tasks[i]).message)
+      end
+    end)
+  end)
+
+  it("leaves no message for a later request", function()
+    run(function()
+      local inner, fut = async.create_task(forever), async.Future()
+      local function swallowing(wait)
+        return async.create_task(function()
+          assert.equal("first", failure(wait).message)
+          forever()
+        end)
+      end
+      local other = async.create_task(function() async.await(fut) end)
+      local tasks = {
+        swallowing(function() async.await(fut) end), swallowing(function() async.gather(inner) end),
+      }
+      settle()
+      for _, task in ipairs(tasks) do task:cancel("first") end
+      settle()
+      for _, task in ipairs(tasks) do task:cancel() end
+      for _, task in ipairs(tasks) do assert.equal("", failure(async.await, task).message) end
+      assert.is_true(other:done())
+    end)
+  end)
+
+  it("brings its message down also when it was made before the wait", function()
+    run(function()
+      local inner, seen = nil, {}
+      inner = async.create_task(function()
+        seen.inner = failure(forever).message
+        error("ended", 0)
+      end)
+      settle()
+      local outer = async.create_task(function()
+        async.current_task():cancel("early")
+        seen.outer = failure(async.await, inner)
+        seen.later = failure(function()
+          async.current_task():cancel()
+          async.sleep(0)
+        end).message
+      end)
+      async.wait { outer }
+      assert.same({ inner = "early", outer = "ended", later = "" }, seen)
+    end)
+  end)
+
   it("ends at a task that swallows it: its awaiter gets the result", function()
     run(function()
       local inner = async.create_task(function()
