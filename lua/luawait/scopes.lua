@@ -27,13 +27,15 @@ function scopes.timeout_at(when, fn, ...)
 end
 
 local function no_time_left(awaitable)
-  if not core.is_future(awaitable) then
-    core.discard(awaitable)
-  elseif not awaitable:done() then
+  local future = core.is_future(awaitable)
+  if future and awaitable:done() then return awaitable:result() end
+  if future then
     awaitable:cancel()
     core.wait {awaitable}
+  else
+    core.discard(awaitable)
   end
-  if not core.is_future(awaitable) or awaitable:cancelled() then error(core.errors.TimeoutError("timed out")) end
+  if not future or awaitable:cancelled() then error(core.errors.TimeoutError("timed out")) end
   return awaitable:result()
 end
 

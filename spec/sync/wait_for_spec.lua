@@ -119,6 +119,18 @@ describe("wait_for, when the time is over,", function()
     end)
   end)
 
+  it("raises the CancelledError of what was cancelled before, whatever the timeout", function()
+    run(function()
+      local task = async.create_task(forever)
+      task:cancel("before")
+      settle()
+      for _, timeout in ipairs({ 0, -1, 1 }) do
+        local err = failure(async.wait_for, task, timeout)
+        assert.equal("CancelledError: before", tostring(err))
+      end
+    end)
+  end)
+
   it("returns the result of a task that swallows the cancellation and returns", function()
     run(function()
       local function stubborn()
