@@ -432,7 +432,8 @@ function async.timeout_at(when, fn, ...) end
 ---@field timeout? number seconds for all of them, from the call on (default: no limit)
 
 ---For a `for` loop: the tasks and futures of a list of awaitables in the order in which they finish, those that are
----done already first. What is no task or future becomes a task. `task:result()` has the results or raises the error.
+---done already first, each once. What is no task or future becomes a task. `task:result()` has the results or raises
+---the error.
 ---
 ---Waits for: in each step, the next one to finish.
 ---Cancelled: leaves the tasks as they are; what finished meanwhile comes at the next step. The same when the loop is

@@ -22,17 +22,18 @@ function Iteration:__close()
   for _, future in ipairs(self.futures) do future:remove_done_callback(self.listen) end
 end
 
+--- One for each that is listed, however often it is.
 local function futures_of(list)
-  local futures, made = {}, {}
-  for i, awaitable in ipairs(list) do
-    made[awaitable] = made[awaitable] or core.ensure_future(awaitable)
-    futures[i] = made[awaitable]
+  local futures, listed = {}, {}
+  for _, awaitable in ipairs(list) do
+    if not listed[awaitable] then futures[#futures + 1] = core.ensure_future(awaitable) end
+    listed[awaitable] = true
   end
   return futures
 end
 
 --- for task in async.as_completed(list, opts?): the tasks and futures of a list of awaitables (what is neither
--- becomes a task) in the order in which they finish; task:result() has the results or raises the error.
+-- becomes a task) in the order in which they finish, each once; task:result() has the results or raises the error.
 -- opts.timeout: seconds for all of them, after which TimeoutError is raised; the rest goes on. After
 -- asyncio.as_completed.
 local function as_completed(list, opts)

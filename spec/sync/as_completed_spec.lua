@@ -117,6 +117,16 @@ describe("as_completed", function()
     end)
   end)
 
+  it("gives one that is listed twice only once", function()
+    run(function()
+      local task, body, seen = async.create_task(function() async.sleep(0) end), async(function() end)(), {}
+      for finished in async.as_completed { task, body, task, body } do seen[#seen + 1] = finished end
+      assert.equal(2, #seen)
+      assert.is_true(rawequal(seen[1], task) or rawequal(seen[2], task))
+      assert.is_false(rawequal(seen[1], seen[2]))
+    end)
+  end)
+
   it("can be used twice at the same time on the same tasks", function()
     run(function()
       local a, b = async.create_task(later(0.004, "a")), async.create_task(later(0, "b"))
