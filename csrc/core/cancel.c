@@ -169,7 +169,7 @@ int lw_task_uncancel(lw_Task *task) {
   if (task->cancelling > 0) return task->cancelling;
   node->flags &= (uint8_t) ~(LW_CANCEL_NEXT | LW_SWALLOWED);
   /* a wait that was interrupted has been undone: it must raise all the same */
-  if (node->state != LW_READY || (node->flags & LW_GRANTED)) node->flags &= (uint8_t)~LW_CANCEL_NOW;
+  if (node->state != LW_READY || (node->flags & (LW_GRANTED | LW_TIMED_OUT))) node->flags &= (uint8_t)~LW_CANCEL_NOW;
   return 0;
 }
 

@@ -13,7 +13,7 @@ enum {
   LW_CANCEL_NOW = 8,   /* the wait that the task is in, or its next one, raises CancelledError */
   LW_CANCEL_NEXT = 16, /* only its next one does: the wait it is in has been granted already */
   LW_GRANTED = 32,     /* what the task waited for has happened, and what was handed over is its */
-  LW_TIMED_OUT = 64,   /* the wait's own deadline came first */
+  LW_TIMED_OUT = 64,   /* the wait's own deadline came first, or there was nothing to wait for: see lw_pass */
   LW_SWALLOWED = 128   /* a cancellation was raised in the task (debug mode reports a wait after it) */
 };
 

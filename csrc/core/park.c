@@ -187,6 +187,7 @@ int lw_pass(lua_State *L, lw_Loop *loop, lw_Task *task, lw_WaitKind kind, void *
   lw_Node *node = lw_task_node(task);
   node->state = LW_READY;
   node->wait = (uint8_t)kind;
+  node->flags |= LW_TIMED_OUT;
   task->on = on;
   if (LW_UNLIKELY(node->flags & LW_CANCEL_NEXT)) node->flags |= LW_CANCEL_NOW;
   lw_ready(loop, node);

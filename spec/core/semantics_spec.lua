@@ -1,6 +1,7 @@
 -- What docs/CONCURRENCY.md says and no other spec is about.
 local async = require "luawait"
 local net = require "luawait.net"
+local testing = require "luawait.testing"
 local helpers = require "spec.support.helpers"
 
 local failure_kind, failure_text = helpers.failure_kind, helpers.failure_text
@@ -123,6 +124,30 @@ describe("uncancel", function()
       end)
       assert.equal("not interrupted", async.await(task))
     end)
+  end)
+
+  it("does so also where the wait was over by itself: sleep, and wait with a timeout", function()
+    local function wait(timeout) return async.wait({ async.Future() }, { timeout = timeout }) end
+    for _, delay in ipairs { 0, 1 } do
+      for name, fn in pairs { sleep = async.sleep, wait = wait } do
+        testing.run(function()
+          local task
+          local canceller = async.create_task(function()
+            async.sleep(delay) -- ready at the same time as the task, and before it
+            if delay == 0 then async.sleep(0) end
+            assert.is_true(task:cancel())
+            assert.equal(0, task:uncancel())
+          end)
+          if delay == 0 then async.sleep(0) end
+          task = async.create_task(function()
+            fn(delay)
+            return name
+          end)
+          assert.equal(name, async.await(task))
+          assert.is_true(canceller:done())
+        end, { leaks = false })
+      end
+    end
   end)
 end)
 
