@@ -162,6 +162,24 @@ static void gather_pass_on(lua_State *L, lw_Loop *loop, lw_Link *link) {
   lua_settop(L, top);
 }
 
+/* A cancellation has met the failure that woke the task, and wins: what is left is cancelled all the same. */
+static void gather_hand_on(lw_Loop *loop, lw_Task *task, void *on) {
+  lua_State *L = loop->L;
+  lw_Fan *fan = on;
+  uint32_t i;
+  int top = lua_gettop(L);
+  if (!lua_checkstack(L, 14) || !lw_fan_push_futures(L, fan)) return;
+  lw_push_anchored(L, loop, lw_task_node(task)->slot);
+  lw_note_get(L, loop, top + 2, LW_NOTE_CANCEL_MESSAGE);
+  for (i = 1; i <= fan->count; i++) {
+    lua_rawgeti(L, top + 1, i);
+    lua_pushvalue(L, top + 3);
+    lw_cancel(L, loop, lua_touserdata(L, top + 4), top + 4);
+    lua_settop(L, top + 3);
+  }
+  lua_settop(L, top);
+}
+
 static void gather_describe(lua_State *L, lw_Loop *loop, void *on) {
   lw_Fan *fan = on;
   (void)loop;
@@ -290,7 +308,8 @@ static int gather(lua_State *L) {
 }
 
 void lw_open_gather(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const lw_WaitClass gather_class = {gather_resumed, gather_cancel, NULL, gather_describe, lw_fan_undo, NULL};
+  static const lw_WaitClass gather_class = {gather_resumed,  gather_cancel, gather_hand_on,
+                                            gather_describe, lw_fan_undo,   NULL};
   static const luaL_Reg funcs[] = {{"gather", gather}, {NULL, NULL}};
   loop->waits[LW_WAIT_GATHER] = &gather_class;
   loop->pass_on = gather_pass_on;

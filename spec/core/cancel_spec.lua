@@ -128,19 +128,20 @@ describe("task:cancel", function()
 
   it("counts requests; several before the task runs are one CancelledError", function()
     run(function()
-      local interrupted = 0
+      local errors = {}
       local task = async.create_task(function()
         for _, wait in ipairs({ forever, async.sleep, async.sleep }) do
-          if not pcall(wait, 0.001) then interrupted = interrupted + 1 end
+          errors[#errors + 1] = failure(wait, 0.001)
         end
       end)
       settle()
       assert.equal(0, task:cancelling())
-      task:cancel()
-      task:cancel()
+      task:cancel("first")
+      task:cancel("last")
       assert.equal(2, task:cancelling())
       async.await(task)
-      assert.equal(1, interrupted)
+      assert.equal(1, #errors)
+      assert.equal("last", errors[1].message)
     end)
   end)
 
