@@ -510,8 +510,8 @@ describe("a cancellation that passes on", function()
 
   it("brings its message down also when it was made before the wait", function()
     run(function()
-      local inner, seen = nil, {}
-      inner = async.create_task(function()
+      local seen = {}
+      local inner = async.create_task(function()
         seen.inner = failure(forever).message
         error("ended", 0)
       end)

@@ -294,8 +294,8 @@ describe("cancelling a gather", function()
 
   it("cancels those that are left also where one of them has failed in the same turn", function()
     run(function()
-      local failing, left, seen = async.Future(), nil, nil
-      left = async.create_task(function()
+      local failing, seen = async.Future(), nil
+      local left = async.create_task(function()
         seen = failure(forever)
         error(seen, 0)
       end)

@@ -48,6 +48,17 @@ local function outcome(tasks, opts, finish, steps)
 end
 
 describe("wait", function()
+  it("lists one as often as it was given", function()
+    run(function()
+      local quick = async.create_task(function() end, { name = "quick" })
+      local slow = async.create_task(forever, { name = "slow" })
+      local done, pending = async.wait({ quick, slow, quick, slow }, { return_when = async.FIRST_COMPLETED })
+      assert.equal("quick quick", names(done))
+      assert.equal("slow slow", names(pending))
+      slow:cancel()
+    end)
+  end)
+
   it("waits for all by default; done and pending are in input order", function()
     run(function()
       for _, opts in ipairs({ {}, { return_when = async.ALL_COMPLETED } }) do
