@@ -222,7 +222,7 @@ function fs.rmdir(path) end
 
 ---Removes a directory with all that is in it. Never follows a symbolic link, also where another process puts one into
 ---the place of a directory meanwhile: every step is made in the open directory that it concerns (openat with
----O_NOFOLLOW, unlinkat). A link at `path` itself is an error. Each level needs a descriptor. Stops at the first that
+---O_NOFOLLOW, unlinkat). A link at `path` itself is an error, also with a slash behind it. Each level needs a descriptor. Stops at the first that
 ---cannot be removed, which is the error's `path`. A cancelled one stops, too. Waits.
 ---@param path string
 function fs.rmtree(path) end
