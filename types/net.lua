@@ -307,7 +307,8 @@ function Server:close() end
 function Server:is_closing() end
 
 ---Stops accepting. Waits for the handlers. Those that still run after the timeout are cancelled and waited for. A
----cancelled shutdown has stopped accepting, the handlers go on. A handler may call it: it does not wait for itself.
+---cancelled shutdown has stopped accepting, the handlers go on. A handler may call it: it does not wait for itself, nor
+---for handlers that wait in it too.
 ---@param timeout? number seconds (default: however long it takes)
 function Server:shutdown(timeout) end
 
