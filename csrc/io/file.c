@@ -380,9 +380,8 @@ static int file_close(lua_State *L) {
 /* Leaving a scope well closes as close() does; leaving it with an error, or where no wait is possible, at once. */
 static int file_close_scope(lua_State *L) {
   lw_File *file = lw_io_self(L);
-  const lw_Task *task = file->handle.loop->current;
   if (file->handle.state != LW_IO_OPEN) return 0;
-  if (lua_isnoneornil(L, 2) && task != NULL && task->co == L && lua_isyieldable(L)) return close_in_turn(L, file);
+  if (lua_isnoneornil(L, 2) && lw_can_wait(L, file->handle.loop)) return close_in_turn(L, file);
   lw_io_close(&file->handle);
   return 0;
 }
