@@ -131,6 +131,7 @@ static int check_family(lua_State *L, int arg) {
   lw_check_options(L, arg, known);
   if (lw_option(L, arg, "family", LUA_TSTRING) == LUA_TNIL) return AF_UNSPEC;
   family = lua_tostring(L, -1);
+  if (strlen(family) != lua_rawlen(L, -1)) lw_argerror(L, arg, "option 'family': string without zeros expected");
   if (strcmp(family, "inet") == 0) return AF_INET;
   if (strcmp(family, "inet6") == 0) return AF_INET6;
   return lw_argerror(L, arg, lua_pushfstring(L, "option 'family': \"inet\" or \"inet6\" expected, got \"%s\"", family));

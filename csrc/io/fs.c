@@ -191,7 +191,7 @@ static int fs_exists(lua_State *L) {
 
 static int fs_access(lua_State *L) {
   static const lw_JobClass cls = {"access", access_work, push_answer, path_release, NULL, NULL, 0};
-  const char *how = lua_isnoneornil(L, 2) ? "" : lw_check_string(L, 2, NULL);
+  const char *how = lua_isnoneornil(L, 2) ? "" : lw_check_path(L, 2, NULL);
   PathJob *job;
   if (how[strspn(how, "rwx")] != '\0')
     lw_argerror(L, 2, lua_pushfstring(L, "letters of \"rwx\" expected, got \"%s\"", how));

@@ -155,6 +155,7 @@ describe("net.resolve", function()
         { "bad argument #3 .*table expected, got number", "localhost", 80, 1 },
         { 'bad argument #3 .*option \'family\': "inet" or "inet6" expected, got "x"', "localhost", 80,
           { family = "x" } },
+        { "bad argument #3 .*option 'family'", "localhost", 80, { family = "inet\0" } },
         { "bad argument #3 .*option 'family': string expected, got number", "localhost", 80, { family = 4 } },
       }
       for _, call in ipairs(calls) do

@@ -84,6 +84,7 @@ describe("fs.exists and fs.access", function()
       assert.is_false(fs.access(dir .. "/none", "r"))
       assert.equal("bad argument #2 to 'access' (letters of \"rwx\" expected, got \"q\")",
         failure_text(fs.access, "a", "q"))
+      assert.equal("bad argument #2 to 'access' (string without zeros expected)", failure_text(fs.access, "a", "r\0"))
     end)
   end)
 

@@ -1,4 +1,5 @@
 local async = require "luawait"
+local core = require "luawait.core"
 local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
@@ -225,10 +226,12 @@ describe("net.connect", function()
         { "bad argument #3 to 'connect' %(table expected, got string%)", "127.0.0.1", 80, "x" },
         { "bad argument #3 .*option 'timeout': number expected, got string", "127.0.0.1", 80, { timeout = "1" } },
         { "option 'local_address': numeric address expected, got 'x'", "127.0.0.1", 80, { local_address = "x" } },
+        { "option 'local_address': numeric address expected", "127.0.0.1", 80, { local_address = "127.0.0.1\0" } },
       }
       for _, call in ipairs(calls) do
         assert.matches(call[1], failure_text(net.connect, table.unpack(call, 2, 4)))
       end
+      assert.same({}, core.testing.handles())
     end)
   end)
 
