@@ -65,17 +65,17 @@ typedef struct Walk {
   size_t count;
 } Walk;
 
+/* An idle handle may stand for something else, such as an open file. NULL: for nothing that could be left behind. */
+static const char *name_of(const lw_Loop *loop, const uv_handle_t *handle) {
+  return handle->type == UV_IDLE ? loop->handle_name(loop, handle) : uv_handle_type_name(handle->type);
+}
+
 /* The loop's own have it as their data. */
 static void note_handle(uv_handle_t *handle, void *arg) {
   Walk *walk = arg;
-  if (handle->data == walk->loop || uv_is_closing(handle)) return;
+  if (handle->data == walk->loop || uv_is_closing(handle) || name_of(walk->loop, handle) == NULL) return;
   if (walk->handles != NULL) walk->handles[walk->count] = handle;
   walk->count++;
-}
-
-/* What stands for an open file is an idle handle. */
-static const char *name_of(const lw_Loop *loop, const uv_handle_t *handle) {
-  return handle->type == UV_IDLE ? loop->handle_name(handle) : uv_handle_type_name(handle->type);
 }
 
 static void add_handles(lua_State *L, lw_Loop *loop) {
