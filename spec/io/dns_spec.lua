@@ -150,6 +150,7 @@ describe("net.resolve", function()
         { "bad argument #1 to '.*' %(string expected, got nil%)", nil },
         { "bad argument #1 .*string without zeros expected", "local\0host" },
         { "bad argument #2 .*port from 0 to 65535 expected, got 65536", "localhost", 65536 },
+        { "bad argument #2 .*port from 0 to 65535 expected, got 99999", "localhost", "99999" },
         { "bad argument #2 .*number expected, got table", "localhost", {} },
         { "bad argument #2 .*string without zeros expected", "localhost", "a\0b" },
         { "bad argument #3 .*table expected, got number", "localhost", 80, 1 },
