@@ -177,9 +177,8 @@ static int net_report(lua_State *L) {
 }
 
 void lw_open_net(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const luaL_Reg funcs[] = {
-      {"connect", net_connect}, {"is_numeric", net_is_numeric}, {"listen", net_listen},
-      {"failure", net_failure}, {"report", net_report},         {NULL, NULL}};
+  static const luaL_Reg funcs[] = {{"connect", net_connect}, {"is_numeric", net_is_numeric}, {"listen", net_listen},
+                                   {"failure", net_failure}, {"report", net_report},         {NULL, NULL}};
   lw_open_io(L, loop);
   lw_open_request(loop);
   lw_open_stream(L, loop_index, loop);

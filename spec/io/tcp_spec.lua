@@ -1,5 +1,4 @@
 local async = require "luawait"
-local core = require "luawait.core"
 local net = require "luawait.net"
 local helpers = require "spec.support.helpers"
 local support = require "spec.support.net"
@@ -231,7 +230,7 @@ describe("net.connect", function()
       for _, call in ipairs(calls) do
         assert.matches(call[1], failure_text(net.connect, table.unpack(call, 2, 4)))
       end
-      assert.same({}, core.testing.handles())
+      assert.same({}, require("luawait.core").testing.handles())
     end)
   end)
 
