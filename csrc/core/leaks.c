@@ -2,6 +2,7 @@
  * Unfinished tasks are async.all_tasks(). */
 #include <dirent.h>
 #include <lauxlib.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -105,7 +106,10 @@ static void add_callback(lua_State *L, lw_Loop *loop, uint32_t slot) {
   if (handle != NULL && handle->timed.node.state == LW_WAITING && handle->future == NULL) {
     lua_getiuservalue(L, -1, 1);
     lw_push_function_name(L, -1, NULL);
-    lua_pushfstring(L, "callback %s, due in %f s", lua_tostring(L, -1), handle->when - lw_seconds(loop));
+    if (isnan(handle->when)) /* of call_soon */
+      lua_pushfstring(L, "callback %s, due at once", lua_tostring(L, -1));
+    else
+      lua_pushfstring(L, "callback %s, due in %f s", lua_tostring(L, -1), handle->when - lw_seconds(loop));
     add_line(L, 1);
   }
   lua_settop(L, 1);

@@ -53,6 +53,11 @@ describe("a test that leaves behind", function()
     testing.run(function() pcall(tty.set_mode, "normal") end)
   end)
 
+  it("a callback that has itself called again fails", function()
+    local function again() async.call_soon(again) end
+    finds(leaks_of(again), "leaks_spec.lua:57, due at once")
+  end)
+
   it("a callback that is still to come fails", function()
     local called
     local err = leaks_of(function()
