@@ -101,8 +101,8 @@ LUAWAIT_API int luawait_close(lua_State *L);
 /* The end of a task: called on the loop, between two steps, once for each luawait_spawn that returned OK. `L` is a
  * state for this call, with nothing on its stack but: for OK, the `n` results; else, n being 2, the error value and its
  * traceback (a string or nil). An error that it raises goes to the exception handler.
- * CLOSED: the state was closed without luawait_close, by the end of async.run, or there was no memory to end the task
- * otherwise: n is 0, and nothing may be called. */
+ * CLOSED: the state was closed without luawait_close, async.run ended at once (SIGINT came twice), or there was no
+ * memory to end the task otherwise: n is 0, and nothing may be called. */
 typedef void (*luawait_DoneFn)(lua_State *L, int status, int n, void *ud);
 
 /* Starts a task for the function below its `nargs` arguments on the top, and pops them; pushes the Task, whose methods

@@ -222,8 +222,9 @@ function fs.rmdir(path) end
 
 ---Removes a directory with all that is in it. Never follows a symbolic link, also where another process puts one into
 ---the place of a directory meanwhile: every step is made in the open directory that it concerns (openat with
----O_NOFOLLOW, unlinkat). A link at `path` itself is an error. Each level needs a descriptor. Stops at the first that
----cannot be removed, which is the error's `path`. A cancelled one stops, too. Waits.
+---O_NOFOLLOW, unlinkat). A link at `path` itself is an error, also with a slash behind it. Each level needs a
+---descriptor. Stops at the first that cannot be removed, which is the error's `path`. A cancelled one stops, too.
+---Waits.
 ---@param path string
 function fs.rmtree(path) end
 
@@ -258,7 +259,8 @@ function fs.walk(path, opts) end
 
 ---The paths that a pattern matches, sorted. `*`: any characters but "/", `?`: one, `[a-z]` `[!a-z]`: one of these or
 ---none of these, `[*]`: a star. `**`: any number of directories, not by way of links; at the end: everything below.
----Directories that cannot be read match nothing. Waits.
+---A slash at the end: directories only, also by way of links; the paths end with it, too. Directories that cannot be
+---read match nothing. Waits.
 ---@param pattern string
 ---@param opts? luawait.fs.GlobOptions
 ---@return string[]

@@ -146,8 +146,8 @@ function Stream:lines(limit) end
 
 ---Writes all its arguments; what several tasks write is never mixed within one call. Waits while 64 KiB or more wait
 ---to be sent. Raises OSError, also for what an earlier call had left to be sent; RuntimeError after shutdown. A
----cancelled one has handed over everything, which will be sent. In a callback of the loop, where nothing can wait, it
----returns at once whatever is to be sent.
+---cancelled one has handed over everything, which will be sent. Where nothing can wait, as in a callback of the loop
+---or in a coroutine of the program's, it returns at once whatever is to be sent.
 ---@param ... string | number
 function Stream:write(...) end
 
@@ -214,8 +214,8 @@ local DatagramSocket = {}
 
 ---Sends one datagram. Waits only while the system takes no more. Raises OSError: EMSGSIZE for one that is too long
 ---(from 65,508 bytes on with IPv4); EDESTADDRREQ without an address on a socket that is not connected; on a connected
----one also what the network told of earlier ones, as ECONNREFUSED. A cancelled one is sent all the same. In a callback
----of the loop, where nothing can wait, it returns at once.
+---one also what the network told of earlier ones, as ECONNREFUSED. A cancelled one is sent all the same. Where nothing
+---can wait, as in a callback of the loop, it returns at once.
 ---@param data string | number
 ---@param host? string a numeric address; none on a connected socket
 ---@param port? integer
@@ -307,7 +307,8 @@ function Server:close() end
 function Server:is_closing() end
 
 ---Stops accepting. Waits for the handlers. Those that still run after the timeout are cancelled and waited for. A
----cancelled shutdown has stopped accepting, the handlers go on. A handler may call it: it does not wait for itself.
+---cancelled shutdown has stopped accepting, the handlers go on. A handler may call it: it does not wait for itself, nor
+---for handlers that wait in it too.
 ---@param timeout? number seconds (default: however long it takes)
 function Server:shutdown(timeout) end
 

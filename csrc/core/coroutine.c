@@ -250,9 +250,15 @@ static int coroutine_gc(lua_State *L) {
   return 0;
 }
 
-/* not_awaitable(x): why it cannot be awaited, or nil. This and the next three are for the functions written in Lua. */
+/* not_awaitable(x): why it cannot be awaited, or nil. This and the next four are for the functions written in Lua. */
 static int not_awaitable(lua_State *L) {
   if (lw_not_awaitable(L, lw_loop(L), 1) == NULL) lua_pushnil(L);
+  return 1;
+}
+
+/* is_callable(x): is it a function, or an object with __call? */
+static int is_callable(lua_State *L) {
+  lua_pushboolean(L, lw_callable(L, 1));
   return 1;
 }
 
@@ -296,6 +302,7 @@ void lw_open_coroutine(lua_State *L, int loop_index, lw_Loop *loop) {
   static const luaL_Reg funcs[] = {{"async", new_async},
                                    {"define_await", define_await},
                                    {"not_awaitable", not_awaitable},
+                                   {"is_callable", is_callable},
                                    {"is_future", is_future},
                                    {"discard", discard},
                                    {"from_callback", from_callback},

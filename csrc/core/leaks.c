@@ -2,6 +2,7 @@
  * Unfinished tasks are async.all_tasks(). */
 #include <dirent.h>
 #include <lauxlib.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -65,17 +66,17 @@ typedef struct Walk {
   size_t count;
 } Walk;
 
+/* An idle handle may stand for something else, such as an open file. NULL: for nothing that could be left behind. */
+static const char *name_of(const lw_Loop *loop, const uv_handle_t *handle) {
+  return handle->type == UV_IDLE ? loop->handle_name(loop, handle) : uv_handle_type_name(handle->type);
+}
+
 /* The loop's own have it as their data. */
 static void note_handle(uv_handle_t *handle, void *arg) {
   Walk *walk = arg;
-  if (handle->data == walk->loop || uv_is_closing(handle)) return;
+  if (handle->data == walk->loop || uv_is_closing(handle) || name_of(walk->loop, handle) == NULL) return;
   if (walk->handles != NULL) walk->handles[walk->count] = handle;
   walk->count++;
-}
-
-/* What stands for an open file is an idle handle. */
-static const char *name_of(const lw_Loop *loop, const uv_handle_t *handle) {
-  return handle->type == UV_IDLE ? loop->handle_name(handle) : uv_handle_type_name(handle->type);
 }
 
 static void add_handles(lua_State *L, lw_Loop *loop) {
@@ -105,7 +106,10 @@ static void add_callback(lua_State *L, lw_Loop *loop, uint32_t slot) {
   if (handle != NULL && handle->timed.node.state == LW_WAITING && handle->future == NULL) {
     lua_getiuservalue(L, -1, 1);
     lw_push_function_name(L, -1, NULL);
-    lua_pushfstring(L, "callback %s, due in %f s", lua_tostring(L, -1), handle->when - lw_seconds(loop));
+    if (isnan(handle->when)) /* of call_soon */
+      lua_pushfstring(L, "callback %s, due at once", lua_tostring(L, -1));
+    else
+      lua_pushfstring(L, "callback %s, due in %f s", lua_tostring(L, -1), handle->when - lw_seconds(loop));
     add_line(L, 1);
   }
   lua_settop(L, 1);

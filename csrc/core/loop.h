@@ -176,11 +176,12 @@ struct lw_Loop {
   int cancelling_all;                  /* each task has its own call, so that none has to be passed on to another */
   uint32_t interruptions;              /* counts waits that were interrupted and futures that were cancelled */
   void (*close_handle)(lw_Link *link); /* io/handle's: closes one of `handles`, which takes it out of the list */
-  const char *(*handle_name)(const uv_handle_t *handle); /* and tells what it is for the program */
-  struct lw_Embed *embed;                                /* the C API's */
-  void (*leave)(lw_Loop *loop);                          /* its: the loop is about to be closed */
-  struct lw_Luv *luv;                                    /* io/luv's; NULL: luv is not in use */
-  void (*move_luv)(lw_Loop *loop);                       /* its, if there is one: `uv` was opened, or closed (NULL) */
+  /* And tells what any handle of the uv_loop is for the program; NULL: nothing. */
+  const char *(*handle_name)(const lw_Loop *loop, const uv_handle_t *handle);
+  struct lw_Embed *embed;              /* the C API's */
+  void (*leave)(lw_Loop *loop);        /* its: the loop is about to be closed */
+  struct lw_Luv *luv;                  /* io/luv's; NULL: luv is not in use */
+  void (*move_luv)(lw_Loop *loop);     /* its, if there is one: `uv` was opened, or closed (NULL) */
   void (*halted)(lw_Loop *loop);       /* its: `stop` was set, while the program itself turns its uv_loop */
   void (*stop_monitor)(lw_Loop *loop); /* core/monitor's */
   void (*free_monitor)(lw_Loop *loop);

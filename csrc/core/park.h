@@ -83,6 +83,11 @@ static inline lw_Task *lw_waiter(lua_State *L, lw_Loop *loop) {
   return lw_check_waiter(L, loop);
 }
 
+/* Would that return, and not raise? For what waits where it can, and else does without. */
+static inline int lw_can_wait(lua_State *L, const lw_Loop *loop) {
+  return loop->current != NULL && (L == loop->current->co || L == loop->bridged) && lua_isyieldable(L);
+}
+
 /* Suspends the task until lw_wake, its deadline (lw_timer_start on the task before this) or a cancellation. Call as
  * `return lw_park(...)`. `on` must stay alive as long as the wait does: have it on the stack of the calling function.
  */

@@ -212,13 +212,24 @@ static void end_tasks(lua_State *L, lw_Loop *loop, double timeout) {
   for (round = 0; loop->unfinished > 0 && round < MAX_ROUNDS; round++) abandon_all(L, loop);
 }
 
+/* The loop stops with the last task. What was due then has its turn now: the task's callbacks, too. */
+static void run_due(lw_Loop *loop) {
+  if (loop->ready.first == NULL) return;
+  loop->stop = 0;
+  loop->turning = 1;
+  lw_loop_turn(loop);
+  loop->turning = 0;
+}
+
 /* Under lua_pcall: 1 the loop, 2 the shutdown timeout. */
 static int shut_down(lua_State *L) {
   lw_Loop *loop = lua_touserdata(L, 1);
+  double timeout = lua_tonumber(L, 2);
   int round = 0;
   loop->L = L;
-  do { /* the exception handler may begin something new */
-    end_tasks(L, loop, lua_tonumber(L, 2));
+  do { /* a callback, or the exception handler, may begin something new */
+    end_tasks(L, loop, timeout);
+    if (timeout > 0) run_due(loop);
     lw_cancel_handles(L, loop);
     if (!loop->quiet) lw_report_failures(L, loop);
   } while (loop->unfinished > 0 && ++round < MAX_ROUNDS);

@@ -131,6 +131,7 @@ static int check_family(lua_State *L, int arg) {
   lw_check_options(L, arg, known);
   if (lw_option(L, arg, "family", LUA_TSTRING) == LUA_TNIL) return AF_UNSPEC;
   family = lua_tostring(L, -1);
+  if (strlen(family) != lua_rawlen(L, -1)) lw_argerror(L, arg, "option 'family': string without zeros expected");
   if (strcmp(family, "inet") == 0) return AF_INET;
   if (strcmp(family, "inet6") == 0) return AF_INET6;
   return lw_argerror(L, arg, lua_pushfstring(L, "option 'family': \"inet\" or \"inet6\" expected, got \"%s\"", family));
@@ -159,10 +160,9 @@ static int net_resolve(lua_State *L) {
   lw_Task *task;
   int err, port = 0;
   lua_settop(L, 3);
-  if (lua_type(L, 2) == LUA_TSTRING)
-    service = lw_check_text(L, 2);
-  else if (!lua_isnil(L, 2))
-    port = lw_check_port(L, 2);
+  if (lua_type(L, 2) == LUA_TSTRING) service = lw_check_text(L, 2);
+  if (service != NULL && service[strspn(service, "0123456789")] == '\0' && *service != '\0') service = NULL;
+  if (service == NULL && !lua_isnil(L, 2)) port = lw_check_port(L, 2); /* (getaddrinfo would cut it to 16 bits) */
   hints.ai_family = check_family(L, 3);
   if (service == NULL && resolve_numeric(L, host, port, hints.ai_family)) return 1;
   if (service == NULL) service = lua_pushfstring(L, "%d", port);

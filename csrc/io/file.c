@@ -28,7 +28,7 @@ static void file_leave(lw_IoHandle *handle) {
   file->fd = -1;
 }
 
-static const lw_IoClass file_class = {"file", lw_io_close, file_leave};
+static const lw_IoClass file_class = {"file", lw_io_close, file_leave, 0};
 
 /* Pushes a file that is not open yet. */
 static lw_File *new_file(lua_State *L, lw_Loop *loop, const char *path, size_t length) {
@@ -165,7 +165,7 @@ static int fs_open(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   size_t length;
   const char *path = lw_check_path(L, 1, &length);
-  const char *mode = lua_isnoneornil(L, 2) ? "r" : lw_check_string(L, 2, NULL);
+  const char *mode = lua_isnoneornil(L, 2) ? "r" : lw_check_path(L, 2, NULL);
   int flags = open_flags(mode), permissions;
   lw_Task *task;
   lw_FileJob *job;
@@ -271,7 +271,7 @@ static int file_seek(lua_State *L) {
   static const lw_JobClass cls = {"lseek", seek_work, seek_finish, NULL, lw_file_begin, lw_file_end, 0};
   static const char *const names[] = {"set", "cur", "end"};
   static const int whence[] = {SEEK_SET, SEEK_CUR, SEEK_END};
-  const char *name = lua_isnoneornil(L, 2) ? "cur" : lw_check_string(L, 2, NULL);
+  const char *name = lua_isnoneornil(L, 2) ? "cur" : lw_check_path(L, 2, NULL);
   lua_Integer offset = lua_isnoneornil(L, 3) ? 0 : lw_check_integer(L, 3);
   lw_FileJob *job;
   int i = 0;
@@ -380,9 +380,8 @@ static int file_close(lua_State *L) {
 /* Leaving a scope well closes as close() does; leaving it with an error, or where no wait is possible, at once. */
 static int file_close_scope(lua_State *L) {
   lw_File *file = lw_io_self(L);
-  const lw_Task *task = file->handle.loop->current;
   if (file->handle.state != LW_IO_OPEN) return 0;
-  if (lua_isnoneornil(L, 2) && task != NULL && task->co == L && lua_isyieldable(L)) return close_in_turn(L, file);
+  if (lua_isnoneornil(L, 2) && lw_can_wait(L, file->handle.loop)) return close_in_turn(L, file);
   lw_io_close(&file->handle);
   return 0;
 }

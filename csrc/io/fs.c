@@ -53,11 +53,11 @@ int lw_boolean_option(lua_State *L, int arg, const char *key) {
   return value;
 }
 
-static int check_range(lua_State *L, int arg, lua_Integer least, lua_Integer most) {
+static lua_Integer check_range(lua_State *L, int arg, lua_Integer least, lua_Integer most) {
   lua_Integer value = lw_check_integer(L, arg);
   if (value < least || value > most)
     lw_argerror(L, arg, lua_pushfstring(L, "integer from %I to %I expected, got %I", least, most, value));
-  return (int)value;
+  return value;
 }
 
 /* ---- stat ---- */
@@ -191,7 +191,7 @@ static int fs_exists(lua_State *L) {
 
 static int fs_access(lua_State *L) {
   static const lw_JobClass cls = {"access", access_work, push_answer, path_release, NULL, NULL, 0};
-  const char *how = lua_isnoneornil(L, 2) ? "" : lw_check_string(L, 2, NULL);
+  const char *how = lua_isnoneornil(L, 2) ? "" : lw_check_path(L, 2, NULL);
   PathJob *job;
   if (how[strspn(how, "rwx")] != '\0')
     lw_argerror(L, 2, lua_pushfstring(L, "letters of \"rwx\" expected, got \"%s\"", how));
@@ -290,14 +290,14 @@ PLAIN(chown, uv_fs_chown(NULL, &my->req, job->path, my->uid, my->gid, NULL))
 PLAIN(utime, uv_fs_utime(NULL, &my->req, job->path, my->atime, my->mtime, NULL))
 
 static int fs_chmod(lua_State *L) {
-  int mode = check_range(L, 2, 0, 07777);
+  int mode = (int)check_range(L, 2, 0, 07777);
   PathJob *job = new_job(L, &chmod_class, 0);
   job->mode = mode;
   return run(L, job);
 }
 
 static int fs_chown(lua_State *L) {
-  int uid = check_range(L, 2, -1, INT32_MAX), gid = check_range(L, 3, -1, INT32_MAX);
+  lua_Integer most = UINT32_MAX - 1, uid = check_range(L, 2, -1, most), gid = check_range(L, 3, -1, most);
   PathJob *job = new_job(L, &chown_class, 0);
   job->uid = (uid_t)uid;
   job->gid = (gid_t)gid;

@@ -227,10 +227,17 @@ static void rmtree_work(lw_Job *job) {
   if (my->failed != NULL) job->path = my->failed;
 }
 
+/* With a slash behind it the name of a link is that of the directory which it leads to. */
+static void cut_slashes(char *path) {
+  size_t n = strlen(path);
+  while (n > 1 && path[n - 1] == '/') path[--n] = '\0';
+}
+
 /* rmtree(path): see types/fs.lua. */
 static int fs_rmtree(lua_State *L) {
   static const lw_JobClass cls = {"rmtree", rmtree_work, NULL, tree_release, NULL, NULL, 0};
   TreeJob *job = new_job(L, &cls);
+  cut_slashes(job->path);
   return lw_job_run(L, lw_waiter(L, lw_loop(L)), &job->job);
 }
 

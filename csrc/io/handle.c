@@ -56,7 +56,15 @@ void lw_io_close(lw_IoHandle *handle) {
 /* For the loop that is being closed: a handle that is open in it. */
 static void close_handle(lw_Link *link) { lw_io_close(LW_CONTAINER(link, lw_IoHandle, link)); }
 
-static const char *handle_name(const uv_handle_t *uv) { return ((const lw_IoHandle *)uv->data)->cls->name; }
+/* Those that are not ours, but luv's say, have data of their own. */
+static const char *handle_name(const lw_Loop *loop, const uv_handle_t *uv) {
+  const lw_Link *link;
+  for (link = loop->handles.first; link != NULL; link = lw_list_next(&loop->handles, link)) {
+    const lw_IoHandle *handle = LW_CONTAINER(link, lw_IoHandle, link);
+    if (handle->uv == uv) return handle->cls->lasting ? NULL : handle->cls->name;
+  }
+  return uv_handle_type_name(uv->type);
+}
 
 void *lw_io_self(lua_State *L) {
   lw_IoHandle **box = lw_self(L);

@@ -37,6 +37,7 @@ typedef struct lw_IoClass {
   void (*close)(lw_IoHandle *handle); /* closes it for the program; open handles only */
   void (*leave)(
       lw_IoHandle *handle); /* it is being closed: wakes who waits, frees what it holds. May be called twice */
+  int lasting;              /* it stays until the loop is closed, and is nothing that the program could close */
 } lw_IoClass;
 
 /* The first member of every block. `uv` points into the block, and uv->data to this. OPEN and ENDING handles stand in

@@ -4,7 +4,7 @@
 
 #include "io/job.h"
 
-/* The string at `arg`, which C will read: an argument error if there is a zero in it. */
+/* The string at `arg`, a path or another that C will read: an argument error if there is a zero in it. */
 const char *lw_check_path(lua_State *L, int arg, size_t *length);
 
 /* The option `key` at `arg`, an integer from `least` to `most`; `otherwise` if it is not given. */

@@ -42,10 +42,11 @@ void lw_push_signal_name(lua_State *L, int signum) {
 
 /* number(name): that of a signal; nil for a name that no signal has. */
 static int signal_number(lua_State *L) {
-  const char *name = lw_check_string(L, 1, NULL);
+  size_t n;
+  const char *name = lw_check_string(L, 1, &n);
   int i;
   for (i = 0; i < SIGNALS; i++) {
-    if (strcmp(signals[i].name, name) != 0) continue;
+    if (strlen(signals[i].name) != n || strcmp(signals[i].name, name) != 0) continue;
     lua_pushinteger(L, signals[i].signum);
     return 1;
   }
@@ -109,7 +110,7 @@ static void watch_closed(lw_IoHandle *handle) {
   if (watch->signum == SIGINT) atomic_fetch_sub(&handle->loop->sigint_watches, 1);
 }
 
-static const lw_IoClass watch_class = {"signal watch", lw_io_close, watch_leave};
+static const lw_IoClass watch_class = {"signal watch", lw_io_close, watch_leave, 0};
 
 /* Under lua_pcall: 1 the watch. */
 static int call_function(lua_State *L) {

@@ -293,12 +293,13 @@ static int write_failed(lua_State *L, lw_Stream *stream, int err) {
   return lw_stream_raise(L, stream, err, "write");
 }
 
-/* Has handed over all; waits if there is a reason to. Outside a task nothing can wait: the queue grows. */
+/* Has handed over all; waits if there is a reason to. Where nothing can wait, as outside a task, the queue grows. */
 static int after_write(lua_State *L, lw_Stream *stream) {
   lw_Loop *loop = stream->handle.loop;
-  if (LW_UNLIKELY(loop->current == NULL)) return 0;
-  if (queued(stream) >= HIGH_WATER) return wait_for(L, lw_waiter(L, loop), &stream->drained);
-  if (LW_LIKELY(stream->streak < LONGEST_STREAK)) return 0;
+  int is_full = queued(stream) >= HIGH_WATER;
+  if (LW_LIKELY(!is_full && stream->streak < LONGEST_STREAK)) return 0;
+  if (!lw_can_wait(L, loop)) return 0;
+  if (is_full) return wait_for(L, lw_waiter(L, loop), &stream->drained);
   stream->streak = 0;
   return lw_pass(L, loop, lw_waiter(L, loop), LW_WAIT_WRITE, &stream->drained);
 }
@@ -356,8 +357,7 @@ static int stream_shutdown(lua_State *L) {
 
 int lw_stream_flush_and_close(lua_State *L, lw_Stream *stream) {
   lw_Loop *loop = stream->handle.loop;
-  if (queued(stream) > 0 && stream->write_status == 0 && loop->current != NULL && loop->current->co == L &&
-      lua_isyieldable(L))
+  if (queued(stream) > 0 && stream->write_status == 0 && lw_can_wait(L, loop))
     return wait_for(L, lw_waiter(L, loop), &stream->leaving);
   close_for_program(stream);
   return 0;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/error.h"
@@ -54,7 +55,16 @@ static void on_connect(uv_connect_t *req, int status) {
   lw_request_done(stream->handle.loop, &stream->connecting, status);
 }
 
-/* The option `local_address`: binds to it, any port. */
+/* is_numeric(text): is it a numeric address? */
+static int net_is_numeric(lua_State *L) {
+  lw_Address address = {0};
+  size_t n;
+  const char *text = lw_check_string(L, 1, &n);
+  lua_pushboolean(L, strlen(text) == n && lw_parse_address(text, 0, &address));
+  return 1;
+}
+
+/* The option `local_address`, at which luawait.net has looked: binds to it, any port. */
 static int bind_local(lua_State *L, lw_Stream *stream) {
   lw_Address address = {0};
   const char *host;
@@ -62,9 +72,7 @@ static int bind_local(lua_State *L, lw_Stream *stream) {
   host = lua_tostring(L, -1);
   lua_pop(L, 1); /* the options hold it */
   if (host == NULL) return 0;
-  if (!lw_parse_address(host, 0, &address))
-    lw_argerror(L, 3, lua_pushfstring(L, "option 'local_address': numeric address expected, got '%s'", host));
-  return uv_tcp_bind(&stream->uv.tcp, &address.any, 0);
+  return lw_parse_address(host, 0, &address) ? uv_tcp_bind(&stream->uv.tcp, &address.any, 0) : UV_EINVAL;
 }
 
 /* Pushes a stream that libuv knows as a TCP connection to be. */
@@ -169,8 +177,8 @@ static int net_report(lua_State *L) {
 }
 
 void lw_open_net(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const luaL_Reg funcs[] = {
-      {"connect", net_connect}, {"listen", net_listen}, {"failure", net_failure}, {"report", net_report}, {NULL, NULL}};
+  static const luaL_Reg funcs[] = {{"connect", net_connect}, {"is_numeric", net_is_numeric}, {"listen", net_listen},
+                                   {"failure", net_failure}, {"report", net_report},         {NULL, NULL}};
   lw_open_io(L, loop);
   lw_open_request(loop);
   lw_open_stream(L, loop_index, loop);

@@ -38,7 +38,7 @@ static void terminal_leave(lw_IoHandle *handle) {
   handle->io->terminal = NULL;
 }
 
-static const lw_IoClass terminal_class = {"terminal", lw_io_close, terminal_leave};
+static const lw_IoClass terminal_class = {"terminal", lw_io_close, terminal_leave, 1};
 
 /* The one of this run. May raise a memory error. */
 static lw_Terminal *terminal_of(lua_State *L, lw_Loop *loop) {

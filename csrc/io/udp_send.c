@@ -70,11 +70,11 @@ static int queue(lw_Udp *udp, const char *data, size_t n, const lw_Address *to) 
   return err;
 }
 
-/* Waits until libuv has sent what was queued; outside a task nothing can wait. */
+/* Waits, where that is possible, until libuv has sent what was queued. */
 static int wait_for_all(lua_State *L, lw_Udp *udp) {
   lw_Loop *loop = udp->handle.loop;
   lw_Task *task;
-  if (loop->current == NULL) return 0;
+  if (!lw_can_wait(L, loop)) return 0;
   task = lw_waiter(L, loop);
   lw_list_push(&udp->senders, &lw_task_node(task)->link);
   return lw_park(L, loop, task, LW_WAIT_SEND, udp);
@@ -83,7 +83,8 @@ static int wait_for_all(lua_State *L, lw_Udp *udp) {
 /* Sent at once; lets others have their turn now and then. */
 static int after_send(lua_State *L, lw_Udp *udp) {
   lw_Loop *loop = udp->handle.loop;
-  if (++udp->streak < LONGEST_STREAK || loop->current == NULL) return 0;
+  if (udp->streak < LONGEST_STREAK) udp->streak++;
+  if (udp->streak < LONGEST_STREAK || !lw_can_wait(L, loop)) return 0;
   udp->streak = 0;
   return lw_pass(L, loop, lw_waiter(L, loop), LW_WAIT_SEND, udp);
 }
@@ -93,7 +94,7 @@ static int after_send(lua_State *L, lw_Udp *udp) {
 /* socket:send(data, host?, port?): sends one datagram to a numeric address and port, or, without these, to the address
  * that the socket is connected to. Waits only while the system takes no more. Raises OSError: EMSGSIZE for one that is
  * too long; on a connected socket also what the network told of earlier ones, as ECONNREFUSED. A cancelled one is sent
- * all the same. In a callback of the loop, where nothing can wait, it returns at once. */
+ * all the same. Where nothing can wait, as in a callback of the loop, it returns at once. */
 static int udp_send(lua_State *L) {
   lw_Udp *udp = lw_io_open_self(L);
   lw_Address address = {0}, *to = NULL;

@@ -17,8 +17,7 @@ function check.seconds(value, position, name)
 end
 
 function check.callable(value, position, name)
-  local meta = getmetatable(value)
-  if type(value) == "function" or (type(meta) == "table" and meta.__call) then return end
+  if core.is_callable(value) then return end
   check.fail(position, name, ("function expected, got %s"):format(type(value)))
 end
 

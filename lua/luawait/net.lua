@@ -72,8 +72,12 @@ function net.connect(host, port, opts)
   check_host(host, "connect")
   port = check_port(port, "connect")
   opts = check.options(opts, 3, "connect", connect_options)
+  local from = opts.local_address
+  if from and not core.net.is_numeric(from) then
+    check.fail(3, "connect", ("option 'local_address': numeric address expected, got '%s'"):format(from))
+  end
   check.task("connect")
-  return scopes.timeout(opts.timeout, establish, host, port, opts.local_address)
+  return scopes.timeout(opts.timeout, establish, host, port, from)
 end
 
 local function numeric(host, port)

@@ -152,10 +152,12 @@ local function close_pipes(self)
   end
 end
 
---- Leaving the scope kills the child, closes its pipes and waits for its end. One that is detached goes on.
+--- Leaving the scope kills the child, closes its pipes and waits for its end. One that is detached goes on. What a
+-- child that is killed was still to be sent is dropped: others may hold the pipe, and not read.
 function Process:__close()
   if self.detached then return close_pipes(self) end
   self:kill()
+  if self.stdin then self.stdin:abort() end
   close_pipes(self)
   if core.current_task() then self:wait() end
 end

@@ -1,4 +1,5 @@
 local async = require "luawait"
+local fs = require "luawait.fs"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
@@ -15,6 +16,17 @@ local function in_scope(delay, body)
 end
 
 describe("timeout(delay, fn, ...)", function()
+  it("calls any object that can be called, be its metatable hidden", function()
+    run(function()
+      local entries <close> = fs.scandir("docs")
+      assert.equal("string", type(async.timeout(1, entries)))
+      local object = setmetatable({}, { __metatable = "hidden", __call = function() return "ok" end })
+      assert.equal("ok", async.timeout(1, object))
+      local other = setmetatable({}, { __metatable = { __call = print } })
+      assert.matches("function expected, got table", failure_text(async.timeout, 1, other))
+    end)
+  end)
+
   it("returns what fn(...) returns, in the same task", function()
     run(function()
       local me = async.current_task()

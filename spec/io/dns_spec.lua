@@ -150,11 +150,13 @@ describe("net.resolve", function()
         { "bad argument #1 to '.*' %(string expected, got nil%)", nil },
         { "bad argument #1 .*string without zeros expected", "local\0host" },
         { "bad argument #2 .*port from 0 to 65535 expected, got 65536", "localhost", 65536 },
+        { "bad argument #2 .*port from 0 to 65535 expected, got 99999", "localhost", "99999" },
         { "bad argument #2 .*number expected, got table", "localhost", {} },
         { "bad argument #2 .*string without zeros expected", "localhost", "a\0b" },
         { "bad argument #3 .*table expected, got number", "localhost", 80, 1 },
         { 'bad argument #3 .*option \'family\': "inet" or "inet6" expected, got "x"', "localhost", 80,
           { family = "x" } },
+        { "bad argument #3 .*option 'family'", "localhost", 80, { family = "inet\0" } },
         { "bad argument #3 .*option 'family': string expected, got number", "localhost", 80, { family = 4 } },
       }
       for _, call in ipairs(calls) do

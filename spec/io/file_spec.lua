@@ -42,6 +42,7 @@ describe("fs.open", function()
       for _, mode in ipairs({ "", "q", "rw", "r++", "rx", "w b" }) do
         assert.equal(("bad argument #2 to 'open' (invalid mode '%s')"):format(mode), failure_text(fs.open, "a", mode))
       end
+      assert.equal("bad argument #2 to 'open' (string without zeros expected)", failure_text(fs.open, "a", "r\0w"))
       assert.equal("bad argument #3 to 'open' (option 'mode': integer from 0 to 4095 expected)",
         failure_text(fs.open, "a", "w", { mode = 1.5 }))
     end)
@@ -91,6 +92,8 @@ describe("a File", function()
       os_error("EINVAL", dir .. "/a", file.seek, file, "set", -1)
       assert.equal("bad argument #1 to 'seek' (\"set\", \"cur\" or \"end\" expected, got \"x\")",
         failure_text(function() file:seek("x") end))
+      assert.equal("bad argument #1 to 'seek' (string without zeros expected)",
+        failure_text(function() file:seek("set\0") end))
     end)
   end)
 

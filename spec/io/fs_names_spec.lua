@@ -84,6 +84,7 @@ describe("fs.exists and fs.access", function()
       assert.is_false(fs.access(dir .. "/none", "r"))
       assert.equal("bad argument #2 to 'access' (letters of \"rwx\" expected, got \"q\")",
         failure_text(fs.access, "a", "q"))
+      assert.equal("bad argument #2 to 'access' (string without zeros expected)", failure_text(fs.access, "a", "r\0"))
     end)
   end)
 
@@ -188,6 +189,8 @@ describe("attributes", function()
       if is_root() then
         fs.chown(path, 12, 34)
         assert.same({ 12, 34 }, { fs.stat(path).uid, fs.stat(path).gid })
+        assert.equal("bad argument #3 to 'chown' (integer from -1 to 4294967294 expected, got 4294967295)",
+          helpers.failure_text(fs.chown, path, 0, 4294967295))
       end
       fs.utime(path, 1000.5, 2000.25)
       assert.same({ 1000.5, 2000.25 }, { fs.stat(path).atime, fs.stat(path).mtime })

@@ -36,6 +36,15 @@ describe("luawait.luv", function()
       end]]))
   end)
 
+  it_with_luv("has luv's handles among what a test leaves behind", function()
+    assert.equal("idle handle timer handle\n", output([[
+      local testing = require "luawait.testing"
+      local kept = {}
+      local _, err = pcall(testing.run, function() kept[1], kept[2] = uv.new_idle(), uv.new_timer() end)
+      table.sort(err.leaks)
+      print(table.concat(err.leaks, " "))]]))
+  end)
+
   it_with_luv("has luv's files", function()
     local name = os.tmpname()
     local _ <close> = helpers.defer(function() os.remove(name) end)

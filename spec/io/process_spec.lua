@@ -4,6 +4,7 @@ local process = require "luawait.process"
 local signal = require "luawait.signal"
 local helpers = require "spec.support.helpers"
 local system = require "spec.support.system"
+local testing = require "luawait.testing"
 
 local failure, failure_text, failure_kind = helpers.failure, helpers.failure_text, helpers.failure_kind
 local run, settle = helpers.run, helpers.settle
@@ -82,6 +83,17 @@ describe("process.run", function()
       assert.equal("xxx", process.run({ "head", "-c", "3" }, { input = input }).stdout)
       assert.equal("over", process.shell("exec <&-; printf over", { input = input }).stdout)
     end)
+  end)
+
+  it("drops what is left of the input when the program has ended, also where another still holds the pipe", function()
+    local script = "exec 3<&0; sleep 5 <&3 >/dev/null 2>&1 3<&- & exit 7"
+    testing.run(function()
+      assert.equal(7, process.shell(script, { input = ("x"):rep(1000000) }).status)
+      local child <close> = process.spawn { "sh", "-c", script }
+      local writer = async.create_task(function() child.stdin:write(("x"):rep(1000000)) end)
+      child:wait()
+      writer:cancel()
+    end, { clock = "real" })
   end)
 
   it("gives a program without input an empty one", function()

@@ -1,5 +1,6 @@
 local async = require "luawait"
 local helpers = require "spec.support.helpers"
+local std = require "luawait.std"
 local support = require "spec.support.net"
 
 
@@ -137,6 +138,35 @@ describe("Stream.write", function()
       end)
       assert.is_true(async.await(written) >= 65536)
       assert.is_true(text == server:read_exactly(#text))
+    end)
+  end)
+
+  it("does not wait, nor raise, where a task cannot wait", function()
+    run_pair(function(client, server)
+      local text = support.noise(MUCH)
+      local reader = async.create_task(function() return server:read_exactly(MUCH + 4000000) end)
+      coroutine.wrap(function()
+        for i = 1, 4000000, 1000 do client:write(text:sub(i, i + 999)) end -- where it could let others have their turn
+        client:write(text)
+        assert.is_true(client:statistics().queued >= 65536)
+      end)()
+      assert.is_true(text:sub(1, 4000000) .. text == async.await(reader))
+    end)
+  end)
+
+  it("waits in a coroutine of luawait.std, also at the end of a scope", function()
+    run_pair(function(client, server)
+      local reader = async.create_task(function() return #server:read_exactly(2 * MUCH) end)
+      std.coroutine.wrap(function()
+        client:write(("x"):rep(MUCH))
+        assert.is_true(client:statistics().queued < 65536)
+        local held <close> = client
+        async.pcall(async.timeout, 0, held.write, held, ("x"):rep(MUCH))
+      end)()
+      assert.is_true(client:is_closing())
+      assert.equal(2 * MUCH, client:statistics().bytes_written)
+      assert.equal(0, client:statistics().queued)
+      assert.equal(2 * MUCH, async.await(reader))
     end)
   end)
 

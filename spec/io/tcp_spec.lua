@@ -225,10 +225,12 @@ describe("net.connect", function()
         { "bad argument #3 to 'connect' %(table expected, got string%)", "127.0.0.1", 80, "x" },
         { "bad argument #3 .*option 'timeout': number expected, got string", "127.0.0.1", 80, { timeout = "1" } },
         { "option 'local_address': numeric address expected, got 'x'", "127.0.0.1", 80, { local_address = "x" } },
+        { "option 'local_address': numeric address expected", "127.0.0.1", 80, { local_address = "127.0.0.1\0" } },
       }
       for _, call in ipairs(calls) do
         assert.matches(call[1], failure_text(net.connect, table.unpack(call, 2, 4)))
       end
+      assert.same({}, require("luawait.core").testing.handles())
     end)
   end)
 

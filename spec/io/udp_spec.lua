@@ -359,6 +359,16 @@ describe("DatagramSocket.send", function()
     end)
   end)
 
+  it("works in a coroutine of the program's", function()
+    run_pair(function(one, other)
+      coroutine.wrap(function()
+        for _ = 1, 1000 do one:send("x") end
+      end)()
+      assert.equal(1000, one:statistics().sent)
+      assert.equal("x", (other:recv()))
+    end)
+  end)
+
   it("refuses bad arguments", function()
     run_pair(function(_, other, port)
       for text, arguments in pairs({

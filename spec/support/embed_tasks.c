@@ -367,7 +367,7 @@ static void under_async_run(void) {
   lua_setglobal(L, "inside");
   do_lua(L, "async.run(function() inside() async.sleep(0.01) end)");
   CHECK_END(ends[0], LUAWAIT_OK, 1, "from C");
-  CHECK_END(ends[1], LUAWAIT_CLOSED, 0, "");
+  CHECK_END(ends[1], LUAWAIT_CANCELLED, 2, "CancelledError");
   lua_close(L);
 }
 

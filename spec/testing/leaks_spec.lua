@@ -2,6 +2,7 @@
 local async = require "luawait"
 local net = require "luawait.net"
 local testing = require "luawait.testing"
+local tty = require "luawait.tty"
 local helpers = require "spec.support.helpers"
 local hooks = require("luawait.core").testing
 
@@ -46,6 +47,15 @@ describe("a test that leaves behind", function()
       held = net.connect("127.0.0.1", port)
     end)
     finds(err, "tcp handle, descriptor")
+  end)
+
+  it("what the end of the run takes care of passes: the terminal's mode", function()
+    testing.run(function() pcall(tty.set_mode, "normal") end)
+  end)
+
+  it("a callback that has itself called again fails", function()
+    local function again() async.call_soon(again) end
+    finds(leaks_of(again), "leaks_spec.lua:57, due at once")
   end)
 
   it("a callback that is still to come fails", function()

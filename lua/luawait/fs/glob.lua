@@ -76,6 +76,8 @@ local function parse(text)
       parts[#parts + 1] = { text = part, tokens = pattern.is_magic(part) and pattern.compile(part) or nil }
     end
   end
+  -- A slash at the end: what is there must be a directory.
+  if parts[1] and text:sub(-1) == "/" then parts[#parts + 1] = { text = "" } end
   return parts
 end
 
@@ -84,7 +86,7 @@ local function glob(text, opts)
   check.path(text, 1, "glob")
   opts = check.options(opts, 2, "glob", { hidden = "boolean" })
   local self = { parts = parse(text), found = {}, hidden = opts.hidden }
-  if self.parts[1] then expand(self, text:sub(1, 1) == "/" and "/" or "", 1) end
+  if text ~= "" then expand(self, text:sub(1, 1) == "/" and "/" or "", 1) end
   local paths = {}
   for path in pairs(self.found) do paths[#paths + 1] = path end
   table.sort(paths)

@@ -2,12 +2,27 @@
 -- belongs to none counts as one.
 local pattern = {}
 
-local CHARACTER = ".[\128-\191]*"
+local LONG = { -- characters of more than one byte
+  "^[\194-\223][\128-\191]",
+  "^[\224-\239][\128-\191][\128-\191]",
+  "^[\240-\244][\128-\191][\128-\191][\128-\191]",
+}
 local STAR, ONE = {}, {}
 
+local function long_character(text, at)
+  for _, form in ipairs(LONG) do
+    local character = text:match(form, at)
+    if character then return character end
+  end
+end
+
 local function characters(text)
-  local list = {}
-  for character in text:gmatch(CHARACTER) do list[#list + 1] = character end
+  local list, at = {}, 1
+  while at <= #text do
+    local character = text:byte(at) > 127 and long_character(text, at) or text:sub(at, at)
+    list[#list + 1] = character
+    at = at + #character
+  end
   return list
 end
 

@@ -58,7 +58,7 @@ local function accepted(server, state, stream, err)
   local handler = state.handler
   local task = core.create_task(function() handle(handler, stream) end)
   state.complained = false
-  state.tasks[task] = true
+  state.tasks[task] = "handles"
   task:add_done_callback(function() ended(server, state, task, stream) end)
   state.accepted, state.active = state.accepted + 1, state.active + 1
   if state.active >= state.limit then state.listener:pause() end
@@ -114,12 +114,24 @@ function Server:is_closing()
   return states[self].listener:is_closing()
 end
 
-local function handlers(state)
-  local tasks, own = {}, core.current_task()
-  for task in pairs(state.tasks) do
-    if task ~= own then tasks[#tasks + 1] = task end
+--- Those that `own`, the calling task, can wait for: if it is a handler, one that waits in shutdown waits for it.
+local function handlers(state, own)
+  local tasks, is_handler = {}, state.tasks[own] ~= nil
+  for task, what in pairs(state.tasks) do
+    if task ~= own and not (is_handler and what == "waits") then tasks[#tasks + 1] = task end
   end
   return tasks
+end
+
+--- While a handler waits for the others.
+local Waiting = {}
+
+function Waiting:__close() self.tasks[self.own] = "handles" end
+
+local function begin_waiting(tasks, own)
+  if not tasks[own] then return nil end
+  tasks[own] = "waits"
+  return setmetatable({tasks = tasks, own = own}, Waiting)
 end
 
 --- server:shutdown(timeout?): stops accepting and waits for the handlers; those that still run after `timeout`
@@ -129,8 +141,10 @@ function Server:shutdown(timeout)
   check.self(self, Server, "shutdown")
   check.seconds(timeout, 1, "shutdown")
   self:close()
-  local tasks = handlers(states[self])
+  local state, own = states[self], core.current_task()
+  local tasks = handlers(state, own)
   if #tasks == 0 then return end
+  local _ <close> = begin_waiting(state.tasks, own)
   local _, pending = core.wait(tasks, {timeout = timeout})
   for _, task in ipairs(pending) do task:cancel() end
   if #pending > 0 then core.wait(pending) end
@@ -156,9 +170,11 @@ end
 
 --- Leaving the scope stops accepting, cancels the handlers and waits for them.
 function Server:__close()
-  if core.current_task() then return self:shutdown(0) end
   self:close()
-  for task in pairs(states[self].tasks) do task:cancel() end
+  local own = core.current_task()
+  local tasks = handlers(states[self], own)
+  for _, task in ipairs(tasks) do task:cancel() end
+  if own and #tasks > 0 then core.wait(tasks) end
 end
 
 --- As messages have it: an IPv6 address in brackets, an abstract name (see unix(7)) with "@" for its zero.
