@@ -212,12 +212,13 @@ static void end_tasks(lua_State *L, lw_Loop *loop, double timeout) {
   for (round = 0; loop->unfinished > 0 && round < MAX_ROUNDS; round++) abandon_all(L, loop);
 }
 
-/* The loop stops with the last task. What was due then has its turn now: the task's callbacks, too. */
+/* The loop stops with the last task. What was due then has its turn now: the task's callbacks, too. By libuv, which
+ * then has the uv_loop on the stack, as ever where the state may be closed from inside. */
 static void run_due(lw_Loop *loop) {
   if (loop->ready.first == NULL) return;
   loop->stop = 0;
   loop->turning = 1;
-  lw_loop_turn(loop);
+  uv_run(loop->uv, UV_RUN_NOWAIT);
   loop->turning = 0;
 }
 
