@@ -173,6 +173,14 @@ const char *lw_check_string(lua_State *L, int arg, size_t *length) {
   return string;
 }
 
+const char *lw_check_text(lua_State *L, int arg, size_t *length) {
+  size_t n;
+  const char *text = lw_check_string(L, arg, &n);
+  if (strlen(text) != n) lw_argerror(L, arg, "string without zeros expected");
+  if (length != NULL) *length = n;
+  return text;
+}
+
 /* ---- options ---- */
 
 /* The key on the top is no option of the function. */

@@ -81,6 +81,7 @@ void lw_check_type(lua_State *L, int arg, int type);
 lua_Number lw_check_number(lua_State *L, int arg);
 lua_Integer lw_check_integer(lua_State *L, int arg);
 const char *lw_check_string(lua_State *L, int arg, size_t *length);
+const char *lw_check_text(lua_State *L, int arg, size_t *length); /* for C to read: without a zero in it */
 
 /* Pops a function; pushes its name in the loaded modules, as "table.sort". Returns 0, and pushes nothing, if it is in
  * none. */

@@ -18,15 +18,8 @@ int lw_check_port(lua_State *L, int arg) {
   return (int)port;
 }
 
-const char *lw_check_text(lua_State *L, int arg) {
-  size_t n;
-  const char *text = lw_check_string(L, arg, &n);
-  if (strlen(text) != n) lw_argerror(L, arg, "string without zeros expected");
-  return text;
-}
-
 void lw_check_address(lua_State *L, int arg, lw_Address *address) {
-  const char *host = lw_check_text(L, arg);
+  const char *host = lw_check_text(L, arg, NULL);
   int port = lw_check_port(L, arg + 1);
   if (!lw_parse_address(host, port, address))
     lw_argerror(L, arg, lua_pushfstring(L, "numeric address expected, got '%s'", host));

@@ -21,9 +21,6 @@ int lw_parse_address(const char *host, int port, lw_Address *address);
 /* The port at `arg`, 0 to 65535. */
 int lw_check_port(lua_State *L, int arg);
 
-/* The string at `arg`, which C will read: without a zero in it. */
-const char *lw_check_text(lua_State *L, int arg);
-
 int lw_port_of(const lw_Address *address);
 
 /* Pushes "127.0.0.1:80", "[::1]:80", or "?" for no address. */

@@ -154,13 +154,13 @@ static int resolve_numeric(lua_State *L, const char *host, int port, int family)
 static int net_resolve(lua_State *L) {
   static const lw_RequestClass cls = {resolve_finish, lookup_abandon, lookup_describe};
   lw_Loop *loop = lw_loop(L);
-  const char *host = lw_check_text(L, 1), *service = NULL;
+  const char *host = lw_check_text(L, 1, NULL), *service = NULL;
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
   Lookup *lookup;
   lw_Task *task;
   int err, port = 0;
   lua_settop(L, 3);
-  if (lua_type(L, 2) == LUA_TSTRING) service = lw_check_text(L, 2);
+  if (lua_type(L, 2) == LUA_TSTRING) service = lw_check_text(L, 2, NULL);
   if (service != NULL && service[strspn(service, "0123456789")] == '\0' && *service != '\0') service = NULL;
   if (service == NULL && !lua_isnil(L, 2)) port = lw_check_port(L, 2); /* (getaddrinfo would cut it to 16 bits) */
   hints.ai_family = check_family(L, 3);

@@ -164,8 +164,8 @@ static int fs_open(lua_State *L) {
   static const char *const known[] = {"mode", NULL};
   lw_Loop *loop = lw_loop(L);
   size_t length;
-  const char *path = lw_check_path(L, 1, &length);
-  const char *mode = lua_isnoneornil(L, 2) ? "r" : lw_check_path(L, 2, NULL);
+  const char *path = lw_check_text(L, 1, &length);
+  const char *mode = lua_isnoneornil(L, 2) ? "r" : lw_check_text(L, 2, NULL);
   int flags = open_flags(mode), permissions;
   lw_Task *task;
   lw_FileJob *job;
@@ -202,7 +202,7 @@ static int fs_mkstemp(lua_State *L) {
   static const lw_JobClass cls = {"mkstemp", mkstemp_work, mkstemp_finish, open_release, NULL, NULL, 0};
   lw_Loop *loop = lw_loop(L);
   size_t length;
-  const char *template = lw_check_path(L, 1, &length);
+  const char *template = lw_check_text(L, 1, &length);
   lw_Task *task = lw_waiter(L, loop);
   return lw_job_run(L, task, &opening(L, loop, &cls, template, length)->job);
 }
@@ -271,7 +271,7 @@ static int file_seek(lua_State *L) {
   static const lw_JobClass cls = {"lseek", seek_work, seek_finish, NULL, lw_file_begin, lw_file_end, 0};
   static const char *const names[] = {"set", "cur", "end"};
   static const int whence[] = {SEEK_SET, SEEK_CUR, SEEK_END};
-  const char *name = lua_isnoneornil(L, 2) ? "cur" : lw_check_path(L, 2, NULL);
+  const char *name = lua_isnoneornil(L, 2) ? "cur" : lw_check_text(L, 2, NULL);
   lua_Integer offset = lua_isnoneornil(L, 3) ? 0 : lw_check_integer(L, 3);
   lw_FileJob *job;
   int i = 0;

@@ -24,14 +24,6 @@ typedef struct PathJob {
 
 /* ---- arguments ---- */
 
-const char *lw_check_path(lua_State *L, int arg, size_t *length) {
-  size_t n;
-  const char *path = lw_check_string(L, arg, &n);
-  if (strlen(path) != n) lw_argerror(L, arg, "string without zeros expected");
-  if (length != NULL) *length = n;
-  return path;
-}
-
 lua_Integer lw_integer_option(lua_State *L, int arg, const char *key, lua_Integer least, lua_Integer most,
                               lua_Integer otherwise) {
   lua_Integer value = otherwise;
@@ -120,7 +112,7 @@ static void path_release(lw_Job *job) { uv_fs_req_cleanup(&((PathJob *)job)->req
 /* Pushes a job about the path at argument 1 and, if `both`, the one at 2. */
 static PathJob *new_job(lua_State *L, const lw_JobClass *cls, int both) {
   size_t n, n2 = 0;
-  const char *path = lw_check_path(L, 1, &n), *path2 = both ? lw_check_path(L, 2, &n2) : "";
+  const char *path = lw_check_text(L, 1, &n), *path2 = both ? lw_check_text(L, 2, &n2) : "";
   PathJob *job = (PathJob *)lw_job_new(L, lw_loop(L), cls, sizeof *job + n + n2 + 2);
   job->job.path = memcpy(job->data, path, n + 1);
   memcpy(job->data + n + 1, path2, n2 + 1);
@@ -191,7 +183,7 @@ static int fs_exists(lua_State *L) {
 
 static int fs_access(lua_State *L) {
   static const lw_JobClass cls = {"access", access_work, push_answer, path_release, NULL, NULL, 0};
-  const char *how = lua_isnoneornil(L, 2) ? "" : lw_check_path(L, 2, NULL);
+  const char *how = lua_isnoneornil(L, 2) ? "" : lw_check_text(L, 2, NULL);
   PathJob *job;
   if (how[strspn(how, "rwx")] != '\0')
     lw_argerror(L, 2, lua_pushfstring(L, "letters of \"rwx\" expected, got \"%s\"", how));

@@ -121,7 +121,7 @@ static int fs_read_file(lua_State *L) {
   static const lw_JobClass cls = {"read", read_work, read_finish, read_release, NULL, NULL, 0};
   lw_Loop *loop = lw_loop(L);
   size_t n;
-  const char *path = lw_check_path(L, 1, &n);
+  const char *path = lw_check_text(L, 1, &n);
   lw_Task *task = lw_waiter(L, loop);
   ReadJob *job = (ReadJob *)lw_job_new(L, loop, &cls, sizeof *job + n + 1);
   job->job.path = memcpy(job->path, path, n + 1);
@@ -221,7 +221,7 @@ static int fs_write_file(lua_State *L) {
   static const lw_JobClass atomic = {"write", atomic_work, NULL, NULL, NULL, NULL, 0};
   lw_Loop *loop = lw_loop(L);
   size_t n, length;
-  const char *path = lw_check_path(L, 1, &n), *data = lw_check_string(L, 2, &length), *slash = strrchr(path, '/');
+  const char *path = lw_check_text(L, 1, &n), *data = lw_check_string(L, 2, &length), *slash = strrchr(path, '/');
   int append, whole, mode;
   WriteJob *job;
   lw_Task *task;
@@ -306,7 +306,7 @@ static int fs_copy(lua_State *L) {
   static const lw_JobClass cls = {"copy", copy_work, NULL, NULL, NULL, NULL, 0};
   lw_Loop *loop = lw_loop(L);
   size_t n, n2;
-  const char *path = lw_check_path(L, 1, &n), *path2 = lw_check_path(L, 2, &n2);
+  const char *path = lw_check_text(L, 1, &n), *path2 = lw_check_text(L, 2, &n2);
   lw_Task *task;
   CopyJob *job;
   int exclusive;

@@ -135,7 +135,7 @@ static int scandir_finish(lua_State *L, lw_Job *job) {
 
 static TreeJob *new_job(lua_State *L, const lw_JobClass *cls) {
   size_t n;
-  const char *path = lw_check_path(L, 1, &n);
+  const char *path = lw_check_text(L, 1, &n);
   TreeJob *job = (TreeJob *)lw_job_new(L, lw_loop(L), cls, sizeof *job + n + 1);
   job->job.path = memcpy(job->path, path, n + 1);
   return job;
@@ -146,7 +146,7 @@ static int fs_scandir(lua_State *L) {
   static const lw_JobClass cls = {"scandir", scandir_work, scandir_finish, tree_release, NULL, NULL, 0};
   lw_Task *task;
   lw_Buffer *entries;
-  lw_check_path(L, 1, NULL);
+  lw_check_text(L, 1, NULL);
   lua_settop(L, 1);
   task = lw_waiter(L, lw_loop(L));
   entries = lua_newuserdatauv(L, sizeof *entries, 0);

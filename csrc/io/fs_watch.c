@@ -90,7 +90,7 @@ static int fs_watch(lua_State *L) {
   static const char *const known[] = {"limit", NULL};
   lw_Loop *loop = lw_running_loop(L);
   size_t n;
-  const char *path = lw_check_path(L, 1, &n);
+  const char *path = lw_check_text(L, 1, &n);
   unsigned most;
   Watch *watch;
   int err;

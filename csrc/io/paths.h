@@ -4,9 +4,6 @@
 
 #include "io/job.h"
 
-/* The string at `arg`, a path or another that C will read: an argument error if there is a zero in it. */
-const char *lw_check_path(lua_State *L, int arg, size_t *length);
-
 /* The option `key` at `arg`, an integer from `least` to `most`; `otherwise` if it is not given. */
 lua_Integer lw_integer_option(lua_State *L, int arg, const char *key, lua_Integer least, lua_Integer most,
                               lua_Integer otherwise);

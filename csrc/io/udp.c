@@ -108,7 +108,7 @@ static const char *check_numeric(lua_State *L, int arg, int optional) {
   lw_Address address = {0};
   const char *text;
   if (optional && lua_isnoneornil(L, arg)) return NULL;
-  text = lw_check_text(L, arg);
+  text = lw_check_text(L, arg, NULL);
   if (!lw_parse_address(text, 0, &address))
     lw_argerror(L, arg, lua_pushfstring(L, "numeric address expected, got '%s'", text));
   return text;
