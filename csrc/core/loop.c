@@ -337,6 +337,13 @@ static void on_check(uv_check_t *check) {
   if (loop->ready.first != NULL && !loop->draining) lw_loop_turn(loop);
 }
 
+void lw_loop_poll(lw_Loop *loop) {
+  loop->turning = loop->draining = 1;
+  uv_idle_start(&loop->idle, on_idle); /* until the next turn: libuv does not poll where nothing is alive */
+  uv_run(loop->uv, UV_RUN_NOWAIT);
+  loop->turning = loop->draining = 0;
+}
+
 /* ---- debug mode ---- */
 
 static uint64_t cpu_ns(void) {
@@ -445,7 +452,8 @@ void lw_loop_open(lua_State *L, lw_Loop *loop, uv_loop_t *uv) {
   uv_check_start(&loop->check, on_check);
   loop->armed = 0;
   loop->last_id = 0;
-  loop->interrupts = 0;
+  loop->sigints = 0;
+  atomic_store(&loop->sigints_over, 0);
   loop->stop = 0;
   loop->open = 1;
   if (loop->move_luv != NULL) loop->move_luv(loop);

@@ -151,17 +151,17 @@ struct lw_Loop {
   lua_State *pool[LW_POOL_SIZE];
   int pooled;
 
-  lw_Task *main;                /* the task that run() waits for */
-  int stop;                     /* lw_Stop: why uv_run shall end, or 0 */
-  int interrupts;               /* SIGINTs that the loop has seen in this run */
-  _Atomic(int) sigints;         /* and that the monitor has */
-  _Atomic(int) sigint_watches;  /* of the program's own: while there are any, SIGINT is its affair */
-  int stopping;                 /* a limit was exceeded, and the step has to end: see embed/limits.c */
-  int guarded;                  /* there are limits: what is a script's is not to run where Lua calls no hooks */
-  int debug;                    /* opts.debug */
-  int quiet;                    /* closing for nobody: a Runner was dropped open */
-  double slow_callback;         /* seconds */
-  uint64_t step_wall, step_cpu; /* in debug mode: when the step began */
+  lw_Task *main;                  /* the task that run() waits for */
+  int stop;                       /* lw_Stop: why uv_run shall end, or 0 */
+  uint32_t sigints;               /* that the loop has seen */
+  _Atomic(uint32_t) sigints_over; /* how many of them do not count: they came before this run, or were the program's */
+  _Atomic(int) sigint_watches;    /* of the program's own: while there are any, SIGINT is its affair */
+  int stopping;                   /* a limit was exceeded, and the step has to end: see embed/limits.c */
+  int guarded;                    /* there are limits: what is a script's is not to run where Lua calls no hooks */
+  int debug;                      /* opts.debug */
+  int quiet;                      /* closing for nobody: a Runner was dropped open */
+  double slow_callback;           /* seconds */
+  uint64_t step_wall, step_cpu;   /* in debug mode: when the step began */
 
   struct lw_Monitor *monitor;  /* helper thread for the watchdog and for the second SIGINT, or NULL */
   _Atomic(lua_State *) active; /* what that thread may set a hook on: the state in which user code runs now */
@@ -237,6 +237,9 @@ void lw_close_own_handle(lw_Loop *loop, uv_handle_t *handle);
  * libuv could call: never from inside a step. */
 void lw_loop_turn(lw_Loop *loop);
 
+/* Lets libuv deliver what has come by now; no step is made. From the same places. */
+void lw_loop_poll(lw_Loop *loop);
+
 /* Hands a report to the exception handler: pops a table {message=, error=, ...}. Never raises (but for want of memory).
  */
 void lw_report(lua_State *L, lw_Loop *loop);
@@ -271,6 +274,9 @@ static inline lw_Node *lw_next_step(lw_Loop *loop, lw_NodeType type) {
   lw_list_remove(&loop->ready, link);
   return loop->stepping = LW_CONTAINER(link, lw_Node, link);
 }
+
+/* How many times SIGINT has interrupted this run. */
+static inline int lw_interrupts(lw_Loop *loop) { return (int)(loop->sigints - atomic_load(&loop->sigints_over)); }
 
 /* Slow paths of the two below. */
 void lw_debug_begin_step(lw_Loop *loop);

@@ -20,6 +20,7 @@ typedef struct lw_Monitor {
   uv_async_t quit;
   uv_mutex_t lock; /* held while a hook is being set */
   int running;
+  _Atomic(uint32_t) sigints; /* that the thread has seen */
 
   uv_signal_t sigint; /* in the loop itself */
   int signals;
@@ -68,9 +69,18 @@ static lw_Monitor *take_hook(lua_State *L) {
   return monitor;
 }
 
+/* Has the run been interrupted twice? The thread may be late: what it sees now can have been over long ago. */
+static int interrupted_twice(lw_Monitor *monitor) {
+  lw_Loop *loop = monitor->loop;
+  if (atomic_load(&loop->sigint_watches) > 0) return 0;
+  return (int)(atomic_load(&monitor->sigints) - atomic_load(&loop->sigints_over)) > 1;
+}
+
+/* The hook may come to run late, too: in a coroutine that goes on in another run. */
 static void interrupt_hook(lua_State *L, lua_Debug *ar) {
+  lw_Monitor *monitor = take_hook(L);
   (void)ar;
-  if (take_hook(L) != NULL) lw_error_raise(L, LW_KEYBOARD_INTERRUPT, "interrupted");
+  if (monitor != NULL && interrupted_twice(monitor)) lw_error_raise(L, LW_KEYBOARD_INTERRUPT, "interrupted");
 }
 
 static void push_who(lua_State *L, lw_Loop *loop) {
@@ -138,8 +148,8 @@ static void on_tick(uv_timer_t *tick) {
 static void on_interrupt(uv_signal_t *handle, int signum) {
   lw_Monitor *monitor = handle->data;
   (void)signum;
-  if (atomic_load(&monitor->loop->sigint_watches) > 0) return;
-  if (atomic_fetch_add(&monitor->loop->sigints, 1) >= 1) set_hook(monitor, interrupt_hook);
+  atomic_fetch_add(&monitor->sigints, 1);
+  if (interrupted_twice(monitor)) set_hook(monitor, interrupt_hook);
 }
 
 static void on_quit(uv_async_t *quit) {
@@ -161,9 +171,10 @@ void lw_wait_for_monitor(lw_Loop *loop) {
 static void on_sigint(uv_signal_t *handle, int signum) {
   lw_Loop *loop = handle->data;
   (void)signum;
-  if (atomic_load(&loop->sigint_watches) > 0) return;
-  loop->interrupts++;
-  if (loop->main != NULL && loop->interrupts == 1) {
+  loop->sigints++;
+  if (atomic_load(&loop->sigint_watches) > 0) {
+    atomic_fetch_add(&loop->sigints_over, 1);
+  } else if (loop->main != NULL && lw_interrupts(loop) == 1) {
     lw_cancel(loop->L, loop, &loop->main->future, 0);
   } else {
     loop->stop = LW_STOP_INTERRUPTED;

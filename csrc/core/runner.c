@@ -60,6 +60,7 @@ int lw_turn(lw_Loop *loop) {
     alive = uv_run(loop->uv, UV_RUN_DEFAULT); /* may end because the program calls uv_stop */
     loop->turning = 0;
   } while (loop->stop == 0 && (alive || loop->ready.first != NULL));
+  lw_loop_poll(loop); /* the last step may have been one behind the poll, and its SIGINTs are not for the next run */
   return loop->stop;
 }
 
@@ -128,13 +129,14 @@ static int run_main(lua_State *L) {
   lw_Task *task;
   int stop;
   loop->L = L;
+  atomic_store(&loop->sigints_over, loop->sigints);
   task = lw_task_new(L, loop, 2);
   lw_task_node(task)->flags |= LW_RETRIEVED; /* its error is raised by run */
   loop->main = task;
   stop = lw_turn(loop);
   loop->main = NULL;
   if (stop != LW_STOP_DONE) return lw_raise_stop(L, loop, stop);
-  if (lw_task_node(task)->state == LW_CANCELLED && loop->interrupts > 0 && lw_task_uncancel(task) == 0)
+  if (lw_task_node(task)->state == LW_CANCELLED && lw_interrupts(loop) > 0 && lw_task_uncancel(task) == 0)
     return raise_interrupted(L);
   return 1;
 }
@@ -269,7 +271,7 @@ int lw_end_all(lua_State *L, lw_Loop *loop, double timeout) {
 
 void lw_close_loop(lua_State *L, lw_Loop *loop, double timeout) {
   if (!loop->open) return;
-  if (lw_end_all(L, loop, loop->interrupts > 1 ? 0 : timeout) != LUA_OK) lua_pop(L, 1);
+  if (lw_end_all(L, loop, lw_interrupts(loop) > 1 ? 0 : timeout) != LUA_OK) lua_pop(L, 1);
   loop->L = L;
   lw_monitor_stop(loop);
   lw_loop_close(loop);
@@ -297,8 +299,6 @@ static int open_loop(lua_State *L) {
 /* Runs the awaitable at `arg`; pushes the finished main task, or the error. */
 static int run_protected(lua_State *L, lw_Loop *loop, Runner *runner, int arg) {
   int status;
-  loop->interrupts = 0;
-  atomic_store(&loop->sigints, 0);
   lua_pushcfunction(L, open_loop);
   lua_pushlightuserdata(L, loop);
   lua_pushlightuserdata(L, runner);
@@ -321,9 +321,9 @@ static int results(lua_State *L, lw_Loop *loop, int status) {
 
 /* Closes the loop. Did SIGINT come meanwhile? There was no task left that it could have cancelled. */
 static int close_and_look(lua_State *L, lw_Loop *loop, const Runner *runner) {
-  int before = loop->interrupts;
+  int before = lw_interrupts(loop);
   lw_close_loop(L, loop, runner->shutdown_timeout);
-  return loop->interrupts > before;
+  return lw_interrupts(loop) > before;
 }
 
 static void check_idle(lua_State *L, lw_Loop *loop, const Runner *runner, const char *what) {

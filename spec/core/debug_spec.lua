@@ -502,6 +502,71 @@ print(ok, err.name)]])
     assert.equal("false\tKeyboardInterrupt\n", result.stdout)
   end)
 
+  -- The helper thread is held up by its own message on a stderr that nobody reads, and sees the two signals when their
+  -- runs are over. (As on a machine where it is not let run.)
+  it("twice, each in a run of its own, does not interrupt the next run, however late the helper thread", function()
+    local output = helpers.child_output([[
+local fifo = arg[2]
+if not fifo then
+  fifo = os.tmpname()
+  os.execute(("rm %s; mkfifo %s; %s %s - %s 2<>%s; rm %s"):format(fifo, fifo, arg[-1], arg[0], fifo, fifo, fifo))
+  return
+end
+local runner = async.Runner({ signals = true, watchdog = 0.02 })
+runner:run(function()
+  os.execute("dd if=/dev/zero of=" .. fifo .. " oflag=nonblock bs=4096 2>/dev/null")
+  async.sleep(0)
+  local task = coroutine.running()
+  coroutine.wrap(function()
+    os.execute("sleep 0.5")
+    debug.sethook(task)
+  end)()
+end)
+for _ = 1, 2 do
+  print(pcall(runner.run, runner, function()
+    require("luawait.process").run({ "sh", "-c", "kill -INT $PPID" }) -- popen would wait for the thread's message
+    async.sleep(3600)
+  end))
+end
+print(pcall(runner.run, runner, function()
+  io.open(fifo):read(3 * 4096)
+  local stop = os.clock() + 0.2
+  repeat until os.clock() > stop
+  return "done"
+end))
+runner:close()]])
+    assert.equal(("false\tKeyboardInterrupt: interrupted\n"):rep(2) .. "true\tdone\n", output)
+  end)
+
+  for wait, source in pairs({ timer = "async.sleep(0)", poll = "require('luawait.fs').stat('.')" }) do
+    it("that a run did not wait for is not for the next one, after a step behind the " .. wait, function()
+      assert.equal("true\tnone\ntrue\tagain\nfalse\tKeyboardInterrupt\ntrue\tagain\n",
+        helpers.child_output(interrupt .. ([[
+local runner = async.Runner({ signals = true })
+local function again()
+  print(pcall(runner.run, runner, function()
+    async.sleep(0)
+    return "again"
+  end))
+end
+print(pcall(runner.run, runner, function()
+  %s
+  interrupt()
+  return "none"
+end))
+again()
+local ok, err = pcall(runner.run, runner, function()
+  %s
+  interrupt()
+  interrupt()
+  while true do end
+end)
+print(ok, err.name)
+again()
+runner:close()]]):format(source, source)))
+    end)
+  end
+
   it("is watched by default", function()
     local output = helpers.child_output(interrupt .. [[
 print(select(2, pcall(async.run, function()

@@ -377,6 +377,24 @@ describe("SIGINT", function()
       print(err.name)]]))
   end)
 
+  it("counts from then on, to the second time", function()
+    assert.equal("SIGINT\nSIGINT\nbusy\nKeyboardInterrupt\n", child_output(prelude .. [[
+      local ok, err = pcall(async.run, function()
+        local names = signal.listen("SIGINT")
+        for _ = 1, 2 do
+          kill("INT")
+          print(names())
+        end
+        names:close()
+        kill("INT")
+        local stop = os.clock() + 0.2
+        repeat until os.clock() > stop
+        print("busy")
+        async.sleep(10)
+      end)
+      print(err.name)]]))
+  end)
+
   it("can be watched where run leaves it alone", function()
     assert.equal("SIGINT\n", child_output(prelude .. [[
       async.run(function()
