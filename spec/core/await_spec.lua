@@ -4,10 +4,6 @@ local helpers = require "spec.support.helpers"
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle = helpers.test, helpers.settle
 
-local function counted(...)
-  return { n = select("#", ...), ... }
-end
-
 local function slow(...)
   async.sleep(0)
   return ...
@@ -23,7 +19,7 @@ describe("await", function()
         async(slow)("x", nil, "z", nil), function() return slow("x", nil, "z", nil) end, fut, object,
         async.create_task(async(slow)("x", nil, "z", nil)),
       }) do
-        assert.same({ n = 4, "x", nil, "z", nil }, counted(async.await(awaitable)))
+        assert.same({ n = 4, "x", nil, "z", nil }, table.pack(async.await(awaitable)))
       end
     end)
   end)
@@ -32,7 +28,7 @@ describe("await", function()
     run(function()
       local fut = async.Future()
       async.call_soon(function() fut:set_result("late", 2) end)
-      assert.same({ n = 2, "late", 2 }, counted(async.await(fut)))
+      assert.same({ n = 2, "late", 2 }, table.pack(async.await(fut)))
     end)
   end)
 
@@ -78,7 +74,7 @@ describe("await", function()
     run(function()
       local inner = setmetatable({}, { __await = function() return async.await(async(slow)("inner")) end })
       local outer = setmetatable({}, { __await = function() return async.await(inner), "outer" end })
-      assert.same({ n = 2, "inner", "outer" }, counted(async.await(outer)))
+      assert.same({ n = 2, "inner", "outer" }, table.pack(async.await(outer)))
     end)
   end)
 end)
@@ -97,7 +93,7 @@ describe("an async function", function()
 
   it("holds its arguments, with nils", function()
     run(function()
-      local co = async(counted)(nil, 2, nil, nil)
+      local co = async(table.pack)(nil, 2, nil, nil)
       assert.same({ n = 4, nil, 2, nil, nil }, async.await(co))
     end)
   end)
@@ -127,7 +123,7 @@ describe("an async function", function()
         self.balance = self.balance + amount
         return self.balance, nil, "done"
       end
-      assert.same({ n = 3, 3, nil, "done" }, counted(Account:deposit(2)))
+      assert.same({ n = 3, 3, nil, "done" }, table.pack(Account:deposit(2)))
     end)
   end)
 
@@ -452,7 +448,7 @@ describe("waiting where Lua can yield", function()
         if depth == 0 then return slow("bottom", nil, 3) end
         return select(2, pcall(function() return select(2, xpcall(nested, debug.traceback, depth - 1)) end))
       end
-      assert.same({ n = 3, "bottom", nil, 3 }, counted(nested(20)))
+      assert.same({ n = 3, "bottom", nil, 3 }, table.pack(nested(20)))
     end)
   end)
 

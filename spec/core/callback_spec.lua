@@ -4,10 +4,6 @@ local helpers = require "spec.support.helpers"
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle = helpers.run, helpers.settle
 
-local function counted(...)
-  return { n = select("#", ...), ... }
-end
-
 -- Calls back at the next turn of the loop, with what it was given.
 local function soon(...)
   local args = table.pack(...)
@@ -17,9 +13,9 @@ end
 describe("from_callback", function()
   it("returns what the callback is called with, all of it", function()
     run(function()
-      assert.same({ n = 4, "x", nil, "z", nil }, counted(async.from_callback(soon, "x", nil, "z", nil)))
-      assert.same({ n = 0 }, counted(async.from_callback(soon)))
-      assert.same({ n = 2, nil, "an error as it is" }, counted(async.from_callback(soon, nil, "an error as it is")))
+      assert.same({ n = 4, "x", nil, "z", nil }, table.pack(async.from_callback(soon, "x", nil, "z", nil)))
+      assert.same({ n = 0 }, table.pack(async.from_callback(soon)))
+      assert.same({ n = 2, nil, "an error as it is" }, table.pack(async.from_callback(soon, nil, "an error as it is")))
     end)
   end)
 
@@ -28,7 +24,7 @@ describe("from_callback", function()
       async.from_callback(function(...)
         assert.equal(4, select("#", ...))
         local a, b, c, callback = ...
-        assert.same({ n = 3, 1, nil, nil }, counted(a, b, c))
+        assert.same({ n = 3, 1, nil, nil }, table.pack(a, b, c))
         callback()
       end, 1, nil, nil)
     end)

@@ -749,9 +749,8 @@ describe("async.pcall and async.xpcall", function()
         async.sleep(0)
         return ...
       end
-      local function counted(...) return { n = select("#", ...), ... } end
-      assert.same({ n = 5, true, 1, nil, 3, nil }, counted(async.pcall(slow, 1, nil, 3, nil)))
-      assert.same({ n = 5, true, 1, nil, 3, nil }, counted(async.xpcall(slow, print, 1, nil, 3, nil)))
+      assert.same({ n = 5, true, 1, nil, 3, nil }, table.pack(async.pcall(slow, 1, nil, 3, nil)))
+      assert.same({ n = 5, true, 1, nil, 3, nil }, table.pack(async.xpcall(slow, print, 1, nil, 3, nil)))
     end)
   end)
 

@@ -4,10 +4,6 @@ local helpers = require "spec.support.helpers"
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle = helpers.test, helpers.settle
 
-local function counted(...)
-  return { n = select("#", ...), ... }
-end
-
 describe("a Future", function()
   it("has no result at first", function()
     run(function()
@@ -21,14 +17,14 @@ describe("a Future", function()
 
   it("takes any number of results, with nils", function()
     run(function()
-      for _, values in ipairs({ counted(), counted(nil), counted(1), counted("a", nil, "c", nil) }) do
+      for _, values in ipairs({ table.pack(), table.pack(nil), table.pack(1), table.pack("a", nil, "c", nil) }) do
         local fut = async.Future()
         fut:set_result(table.unpack(values, 1, values.n))
         assert.is_true(fut:done())
         assert.is_false(fut:cancelled())
         assert.is_nil(fut:exception())
-        assert.same(values, counted(fut:result()))
-        assert.same(values, counted(async.await(fut)))
+        assert.same(values, table.pack(fut:result()))
+        assert.same(values, table.pack(async.await(fut)))
       end
     end)
   end)
@@ -170,7 +166,7 @@ describe("done callbacks", function()
     run(function()
       local log, fut, arguments, task = helpers.log(), async.Future(), nil, nil
       fut:add_done_callback(function(...)
-        arguments, task = counted(...), async.current_task()
+        arguments, task = table.pack(...), async.current_task()
         log("a")
       end)
       fut:add_done_callback(function() log("b") end)

@@ -5,10 +5,6 @@ local helpers = require "spec.support.helpers"
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle, forever, defer = helpers.test, helpers.settle, helpers.forever, helpers.defer
 
-local function counted(...)
-  return { n = select("#", ...), ... }
-end
-
 -- The <close> form as a function, for the specs that hold for both forms.
 local function block(body)
   local tg <close> = async.TaskGroup()
@@ -29,7 +25,7 @@ for i, in_group in ipairs(forms) do
     it("waits for all tasks, and returns what the body returned", function()
       run(function()
         local log, a, b = helpers.log(), nil, nil
-        local results = counted(in_group(function(tg)
+        local results = table.pack(in_group(function(tg)
           a = tg:create_task(function()
             async.sleep(0.002)
             log("a")
@@ -362,7 +358,7 @@ describe("tg:cancel", function()
   it("interrupts the body of task_group", function()
     run(function()
       local log = helpers.log()
-      local results = counted(async.task_group(function(tg)
+      local results = table.pack(async.task_group(function(tg)
         tg:create_task(function() tg:cancel() end)
         local _ <close> = defer(function()
           async.sleep(0)

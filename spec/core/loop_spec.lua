@@ -4,16 +4,12 @@ local helpers = require "spec.support.helpers"
 local failure_kind, failure_text = helpers.failure_kind, helpers.failure_text
 local run, settle = helpers.run, helpers.settle
 
-local function counted(...)
-  return { n = select("#", ...), ... }
-end
-
 describe("sleep", function()
   it("returns its further arguments", function()
     run(function()
-      assert.same({ n = 4, "x", nil, "z", nil }, counted(async.sleep(0, "x", nil, "z", nil)))
-      assert.same({ n = 2, nil, 2 }, counted(async.sleep(0.001, nil, 2)))
-      assert.same({ n = 0 }, counted(async.sleep(0.001)))
+      assert.same({ n = 4, "x", nil, "z", nil }, table.pack(async.sleep(0, "x", nil, "z", nil)))
+      assert.same({ n = 2, nil, 2 }, table.pack(async.sleep(0.001, nil, 2)))
+      assert.same({ n = 0 }, table.pack(async.sleep(0.001)))
       assert.equal(2000, select("#", async.sleep(0, table.unpack({}, 1, 2000))))
       assert.equal(70000, select("#", async.sleep(0, table.unpack({}, 1, 70000))))
     end)
@@ -134,7 +130,7 @@ describe("call_soon", function()
     run(function()
       local log, arguments, task = helpers.log(), nil, "none"
       async.call_soon(function(...)
-        arguments, task = counted(...), async.current_task()
+        arguments, task = table.pack(...), async.current_task()
         log("first")
       end, 1, nil, 3, nil)
       async.call_soon(function() log("second") end)

@@ -4,18 +4,14 @@ local helpers = require "spec.support.helpers"
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local defer, collect, settle, forever = helpers.defer, helpers.collect, helpers.settle, helpers.forever
 
-local function counted(...)
-  return { n = select("#", ...), ... }
-end
-
 describe("async.run", function()
   it("returns all results of the main task, with nils", function()
-    assert.same({ n = 4, 1, nil, 3, nil }, counted(async.run(function() return 1, nil, 3, nil end)))
-    assert.same({ n = 0 }, counted(async.run(function() end)))
+    assert.same({ n = 4, 1, nil, 3, nil }, table.pack(async.run(function() return 1, nil, 3, nil end)))
+    assert.same({ n = 0 }, table.pack(async.run(function() end)))
   end)
 
   it("returns many results", function()
-    local results = counted(async.run(function() return table.unpack({}, 1, 5000) end))
+    local results = table.pack(async.run(function() return table.unpack({}, 1, 5000) end))
     assert.equal(5000, results.n)
   end)
 
@@ -27,7 +23,7 @@ describe("async.run", function()
     end })
     assert.equal(42, async.run(double(21)))
     assert.equal("plain", async.run(function() return "plain" end))
-    assert.same({ n = 2, 7, "awaited" }, counted(async.run(object)))
+    assert.same({ n = 2, 7, "awaited" }, table.pack(async.run(object)))
   end)
 
   it("calls a plain function without arguments", function()
@@ -325,7 +321,7 @@ describe("async.Runner", function()
   it("returns several results and raises errors unchanged", function()
     local runner <close> = async.Runner()
     local err = async.ValueError("mine")
-    assert.same({ n = 3, 1, nil, 3 }, counted(runner:run(function() return 1, nil, 3 end)))
+    assert.same({ n = 3, 1, nil, 3 }, table.pack(runner:run(function() return 1, nil, 3 end)))
     assert.is_true(rawequal(err, failure(runner.run, runner, function() error(err) end)))
     assert.equal("again", runner:run(function() return "again" end))
   end)

@@ -5,10 +5,6 @@ local hooks = require("luawait.core").testing
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
-local function counted(...)
-  return { n = select("#", ...), ... }
-end
-
 -- A chunk of known name, for what depends on names and lines.
 local function chunk(source, ...)
   return assert(load(source, "@demo.lua"))(async, ...)
@@ -35,7 +31,7 @@ describe("create_task", function()
         async(function(a, b) return a, b end)("coroutine", 2), function() return "function", 2 end, object, fut,
         async.create_task(function() return "task", 2 end),
       }) do
-        list[i] = counted(async.await(async.create_task(awaitable)))
+        list[i] = table.pack(async.await(async.create_task(awaitable)))
       end
       return list
     end)
@@ -116,9 +112,9 @@ describe("a task", function()
         return 1, nil, 3, nil
       end)
       local expected = { n = 4, 1, nil, 3, nil }
-      assert.same(expected, counted(async.await(task)))
-      assert.same(expected, counted(async.await(task)))
-      assert.same(expected, counted(task:result()))
+      assert.same(expected, table.pack(async.await(task)))
+      assert.same(expected, table.pack(async.await(task)))
+      assert.same(expected, table.pack(task:result()))
       assert.is_nil(task:exception())
     end)
   end)
@@ -194,7 +190,7 @@ describe("a task", function()
       local calls, in_task = {}, nil
       local task = async.create_task(function() end)
       task:add_done_callback(function(...)
-        calls[#calls + 1] = counted(...)
+        calls[#calls + 1] = table.pack(...)
         in_task = async.current_task()
       end)
       settle()

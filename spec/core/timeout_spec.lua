@@ -5,10 +5,6 @@ local helpers = require "spec.support.helpers"
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle, forever, defer = helpers.test, helpers.settle, helpers.forever, helpers.defer
 
-local function counted(...)
-  return { n = select("#", ...), ... }
-end
-
 -- Runs body in a scope of this delay; it gets the scope.
 local function in_scope(delay, body)
   local scope <close> = async.timeout(delay)
@@ -30,7 +26,7 @@ describe("timeout(delay, fn, ...)", function()
   it("returns what fn(...) returns, in the same task", function()
     run(function()
       local me = async.current_task()
-      local results = counted(async.timeout(3600, function(a, b, c)
+      local results = table.pack(async.timeout(3600, function(a, b, c)
         async.sleep(0)
         assert.is_true(rawequal(me, async.current_task()))
         return c, b, a, nil

@@ -4,10 +4,6 @@ local helpers = require "spec.support.helpers"
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
-local function counted(...)
-  return { n = select("#", ...), ... }
-end
-
 -- A coroutine that returns its arguments after a delay.
 local later = async(function(delay, ...)
   async.sleep(delay)
@@ -22,14 +18,14 @@ end)
 describe("gather(...)", function()
   it("returns the first results in the order of the arguments", function()
     run(function()
-      local results = counted(async.gather(later(0.004, "a"), later(0, "b", 2), later(0.002, "c")))
+      local results = table.pack(async.gather(later(0.004, "a"), later(0, "b", 2), later(0.002, "c")))
       assert.same({ n = 3, "a", "b", "c" }, results)
     end)
   end)
 
   it("keeps the place of a nil", function()
     run(function()
-      assert.same({ n = 3, nil, "b", nil }, counted(async.gather(later(0), later(0, "b"), later(0, nil, 1))))
+      assert.same({ n = 3, nil, "b", nil }, table.pack(async.gather(later(0), later(0, "b"), later(0, nil, 1))))
     end)
   end)
 
@@ -38,7 +34,7 @@ describe("gather(...)", function()
   end)
 
   it("returns one result for one awaitable", function()
-    run(function() assert.same({ n = 1, "a" }, counted(async.gather(later(0, "a", 2, 3)))) end)
+    run(function() assert.same({ n = 1, "a" }, table.pack(async.gather(later(0, "a", 2, 3)))) end)
   end)
 
   it("takes all kinds of awaitables together", function()
@@ -59,7 +55,7 @@ describe("gather(...)", function()
   it("awaits a single __await object: that is no plain table", function()
     run(function()
       local object = setmetatable({ later(0, "inside") }, { __await = function(self) return "awaited", self end })
-      assert.same({ n = 1, "awaited" }, counted(async.gather(object)))
+      assert.same({ n = 1, "awaited" }, table.pack(async.gather(object)))
       assert.equal("inside", async.await(object[1]))
     end)
   end)

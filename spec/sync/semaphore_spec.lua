@@ -4,10 +4,6 @@ local helpers = require "spec.support.helpers"
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
-local function counted(...)
-  return { n = select("#", ...), ... }
-end
-
 for _, class in ipairs({ "Semaphore", "BoundedSemaphore" }) do
   local new = async[class]
 
@@ -116,7 +112,7 @@ for _, class in ipairs({ "Semaphore", "BoundedSemaphore" }) do
     it("runs a function with a permit", function()
       run(function()
         local sem = new(1)
-        assert.same({ n = 5, true, 1, nil, 3, nil }, counted(sem:with(function(...)
+        assert.same({ n = 5, true, 1, nil, 3, nil }, table.pack(sem:with(function(...)
           async.sleep(0)
           return sem:locked(), ...
         end, 1, nil, 3, nil)))

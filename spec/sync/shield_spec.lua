@@ -4,10 +4,6 @@ local helpers = require "spec.support.helpers"
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle, forever = helpers.test, helpers.settle, helpers.forever
 
-local function counted(...)
-  return { n = select("#", ...), ... }
-end
-
 describe("shield", function()
   it("returns all results of every kind of awaitable", function()
     run(function()
@@ -18,7 +14,7 @@ describe("shield", function()
       local done = async.create_task(slow)
       async.await(done)
       for _, awaitable in ipairs({ slow, async(slow)(), async.create_task(slow), fut, object, done }) do
-        assert.same({ n = 3, 1, nil, 3 }, counted(async.shield(awaitable)))
+        assert.same({ n = 3, 1, nil, 3 }, table.pack(async.shield(awaitable)))
       end
     end)
   end)

@@ -4,10 +4,6 @@ local helpers = require "spec.support.helpers"
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle, forever, defer = helpers.test, helpers.settle, helpers.forever, helpers.defer
 
-local function counted(...)
-  return { n = select("#", ...), ... }
-end
-
 local function slow(...)
   async.sleep(0)
   return ...
@@ -21,7 +17,7 @@ describe("wait_for", function()
       async.call_soon(function() fut:set_result(1, nil, 3, nil) end)
       local object = setmetatable({}, { __await = values })
       for _, awaitable in ipairs({ values, async(values)(), async.create_task(values), fut, object }) do
-        assert.same({ n = 4, 1, nil, 3, nil }, counted(async.wait_for(awaitable, 3600)))
+        assert.same({ n = 4, 1, nil, 3, nil }, table.pack(async.wait_for(awaitable, 3600)))
       end
     end)
   end)
@@ -137,8 +133,8 @@ describe("wait_for, when the time is over,", function()
         pcall(forever)
         return slow("anyway", 2)
       end
-      assert.same({ n = 2, "anyway", 2 }, counted(async.wait_for(async.create_task(stubborn), 0.002)))
-      assert.same({ n = 2, "anyway", 2 }, counted(async.wait_for(stubborn, 0.002)))
+      assert.same({ n = 2, "anyway", 2 }, table.pack(async.wait_for(async.create_task(stubborn), 0.002)))
+      assert.same({ n = 2, "anyway", 2 }, table.pack(async.wait_for(stubborn, 0.002)))
       assert.equal(0, async.current_task():cancelling())
     end)
   end)
