@@ -141,6 +141,7 @@ static void push_target(lua_State *L, int fd) {
 /* libuv opens some for the whole process with its first loop: these are no test's. */
 static void open_first_loop(void) {
   uv_loop_t uv;
+  lw_fill_stdio();
   if (uv_loop_init(&uv) == 0) uv_loop_close(&uv);
 }
 

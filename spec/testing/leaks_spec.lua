@@ -158,6 +158,13 @@ describe("nothing is left behind by", function()
     held = nil
   end)
 
+  it("a program that was started without stdin, stdout or stderr", function()
+    for _, missing in ipairs({ "<&-", ">&-", "2>&-", "<&- >&- 2>&-" }) do
+      local command = [["%s" -e 'require("luawait.testing").run(function() end)' ]] .. missing
+      assert.is_true(os.execute(command:format(os.getenv("LUA") or "lua5.4")), missing)
+    end
+  end)
+
   it("a file that nobody holds any more", function()
     testing.run(function() assert.is_truthy(io.open("README.md"):read(1)) end)
   end)
