@@ -1,5 +1,6 @@
 -- luawait.testing: cancellation at every wait, and calls that fail on purpose.
 local async = require "luawait"
+local std = require "luawait.std"
 local testing = require "luawait.testing"
 local echo = require "spec.support.echo"
 local faults = require "spec.support.faults"
@@ -129,6 +130,15 @@ describe("cancel_at_every_wait", function()
     end)
     assert.equal("broken", text)
     assert.equal(1, runs)
+  end)
+
+  it("works where luawait.std is installed, whose pcall cancellations pass", function()
+    local _ <close> = helpers.defer(std.uninstall)
+    std.install()
+    assert.equal(2, testing.cancel_at_every_wait(function()
+      async.sleep(1)
+      async.sleep(1)
+    end))
   end)
 
   it("works with a seed", function()

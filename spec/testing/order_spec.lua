@@ -1,5 +1,6 @@
 -- luawait.testing: seeds, and the sequencer.
 local async = require "luawait"
+local std = require "luawait.std"
 local testing = require "luawait.testing"
 local helpers = require "spec.support.helpers"
 
@@ -252,7 +253,7 @@ describe("a sequencer", function()
     end)
   end)
 
-  it("is broken when a wait for a turn is cancelled", function()
+  local function is_broken_by_a_cancellation()
     testing.run(function()
       local sequence = testing.sequencer()
       local second = async.create_task(function() local _ <close> = sequence(2) end)
@@ -264,6 +265,14 @@ describe("a sequencer", function()
       assert.is_truthy(tostring(third:exception()):find("RuntimeError: the sequence is broken: turn 2", 1, true))
       assert.is_truthy(helpers.failure_text(sequence, 1):find("the sequence is broken", 1, true))
     end)
+  end
+
+  it("is broken when a wait for a turn is cancelled", is_broken_by_a_cancellation)
+
+  it("is so where luawait.std is installed, whose pcall cancellations pass", function()
+    local _ <close> = helpers.defer(std.uninstall)
+    std.install()
+    is_broken_by_a_cancellation()
   end)
 
   it("has each turn once, numbered from 1", function()

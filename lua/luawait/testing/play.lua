@@ -3,7 +3,7 @@ local core = require "luawait.core"
 local faults = require "luawait.testing.faults"
 
 local hooks = core.testing
-local errors = core.errors
+local errors, try = core.errors, core.try -- the global pcall may be one that cancellations pass
 local unpack = table.unpack
 
 local play = {}
@@ -108,9 +108,9 @@ function play.once(fn, how)
   local before = how.leaks.descriptors and hooks.descriptors()
   local function main()
     begin(how, outcome)
-    return finish(how, outcome, pcall(fn))
+    return finish(how, outcome, try(fn))
   end
-  local results = table.pack(pcall(core.run, main, how.run))
+  local results = table.pack(try(core.run, main, how.run))
   if how.fail then faults.finish() end -- the loop may have ended before the test did
   if how.seed then math.randomseed() end
   outcome.ok, outcome.results = results[1], table.pack(unpack(results, 2, results.n))

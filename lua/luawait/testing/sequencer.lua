@@ -37,7 +37,7 @@ function Sequencer:__call(turn)
   check_unbroken(self)
   if turn > 1 then
     local event = gate(self, turn)
-    local ok, err = pcall(event.wait, event)
+    local ok, err = core.try(event.wait, event)
     if not ok then
       break_off(self, turn)
       error(err, 0)
