@@ -275,6 +275,21 @@ describe("a sequencer", function()
     is_broken_by_a_cancellation()
   end)
 
+  it("is whole after a call from where nobody can wait", function()
+    testing.run(function()
+      local sequence, failed = testing.sequencer(), 0
+      local function call()
+        failed = failed + 1
+        assert.matches("RuntimeError: cannot wait", helpers.failure_text(sequence, 2), 1, true)
+        return false
+      end
+      table.sort({ 1, 2 }, call)
+      assert.is_true(failed > 0)
+      do local _ <close> = sequence(1) end
+      do local _ <close> = sequence(2) end
+    end)
+  end)
+
   it("has each turn once, numbered from 1", function()
     testing.run(function()
       local sequence = testing.sequencer()
