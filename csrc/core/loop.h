@@ -144,6 +144,7 @@ struct lw_Loop {
   uint32_t failures;    /* made so far: the order of the reports */
   lua_State *bridged;   /* the user's coroutine that std.coroutine is resuming, if a wait in it can reach the task */
 
+  uint32_t coroutines; /* those that nobody has awaited, and that were not collected */
   uint32_t last_id;    /* of the newest task */
   uint32_t slots;      /* size of the anchor table */
   uint32_t free_slot;  /* head of the list of free slots; 0: none */

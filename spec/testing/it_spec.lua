@@ -105,6 +105,14 @@ describe("a test of testing.it that fails", function()
     assert.is_truthy(text:find("Task-1", 1, true), text)
   end)
 
+  it("for being an async function, which nobody awaits, is told of that", function()
+    local text = busted([[
+      testing.it("does nothing", async(function() error("not reached") end))
+    ]])
+    assert.is_truthy(text:find("0 successes / 0 failures / 1 error", 1, true), text)
+    assert.is_truthy(text:find("was never awaited", 1, true), text)
+  end)
+
   it("for what it leaves behind is told of that", function()
     local text = busted([[
       testing.it("leaks", function() async.create_task(function() async.sleep(100) end) end)

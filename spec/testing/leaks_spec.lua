@@ -212,6 +212,13 @@ describe("the error of a test", function()
     assert.equal("lost", err.reports[1].error)
   end)
 
+  it("is that of a coroutine that nobody awaited, and not that of a later test", function()
+    local fetch = async(function() end)
+    local err = helpers.failure(testing.run, function() fetch() end)
+    finds(err, "coroutine 'fetch' was never awaited")
+    testing.run(helpers.collect_garbage)
+  end)
+
   it("is that of a callback", function()
     local err = helpers.failure(testing.run, function()
       async.call_soon(function() error("in a callback", 0) end)

@@ -88,7 +88,8 @@ local function finish(how, outcome, ok, ...)
   outcome.waits = hooks.waits()
   local main = core.current_task()
   if not ok then outcome.err = (...) end
-  if how.fail then collect_garbage() end -- what was being made when the call failed is nobody's to close
+  -- what was being made when a call failed is nobody's to close; a coroutine that nobody awaited is reported
+  if how.fail or hooks.coroutines() > 0 then collect_garbage() end
   while main:cancelling() > 0 do main:uncancel() end -- it goes on waiting, and that is meant
   for _ = 1, TURNS do
     outcome.left = left_in_loop(how.leaks)
