@@ -305,6 +305,13 @@ static int testing_waits(lua_State *L) {
   return 1;
 }
 
+/* io_pending(): does anything but the loop itself keep it going? */
+static int testing_io_pending(lua_State *L) {
+  running_test(L);
+  lua_pushboolean(L, io_pending(lw_loop(L)));
+  return 1;
+}
+
 static lw_Testing *virtual_time(lua_State *L) {
   lw_Testing *testing = running_test(L);
   if (lw_loop(L)->clock == NULL) lw_error_raise(L, LW_RUNTIME_ERROR, "this test runs on the system's clock");
@@ -341,6 +348,7 @@ void lw_open_testing(lua_State *L, int loop_index, lw_Loop *loop) {
   static const lw_WaitClass blocked_class = {blocked_resumed, blocked_cancel, NULL, blocked_describe, NULL, NULL};
   static const luaL_Reg funcs[] = {{"blocked", testing_blocked},
                                    {"waits", testing_waits},
+                                   {"io_pending", testing_io_pending},
                                    {"after", testing_after},
                                    {"move", testing_move},
                                    {NULL, NULL}};

@@ -66,6 +66,12 @@ describe("cancel_at_every_wait", function()
     assert.equal("false:CancelledError:1 true:fine:2", tostring(log))
   end)
 
+  it("lets such a run end with any error, nil too", function()
+    assert.equal(1, testing.cancel_at_every_wait(function()
+      if not pcall(async.sleep, 1) then error() end
+    end))
+  end)
+
   it("cancels a task that lets others have their turn", function()
     assert.equal(3, testing.cancel_at_every_wait(function() for _ = 1, 3 do async.sleep(0) end end))
   end)

@@ -1,6 +1,7 @@
 -- luawait.testing: what a test leaves behind makes it fail, and so does what nobody was told of.
 local async = require "luawait"
 local net = require "luawait.net"
+local process = require "luawait.process"
 local testing = require "luawait.testing"
 local tty = require "luawait.tty"
 local helpers = require "spec.support.helpers"
@@ -55,7 +56,7 @@ describe("a test that leaves behind", function()
 
   it("a callback that has itself called again fails", function()
     local function again() async.call_soon(again) end
-    finds(leaks_of(again), "leaks_spec.lua:57, due at once")
+    finds(leaks_of(again), "leaks_spec.lua:58, due at once")
   end)
 
   it("a callback that is still to come fails", function()
@@ -128,6 +129,14 @@ describe("nothing is left behind by", function()
       end
       async.sleep(1)
       for _, task in ipairs(tasks) do task:cancel() end
+    end)
+  end)
+
+  it("a test that cancels in its last line what has to wait for the system: a program's end", function()
+    testing.run(function()
+      local task = async.create_task(function() process.run({ "sleep", "60" }) end)
+      async.sleep(0.01)
+      task:cancel()
     end)
   end)
 
