@@ -13,6 +13,7 @@ static const char TESTING = 0, STEPPING = 0;
 
 enum { MS = 1000000 };
 #define NS 1e9
+#define LATEST 9.2e18 /* nanoseconds that the virtual clock can show; 292 years */
 
 /* The one of a Lua state, made with the module; loop->testing points to it while a test runs. */
 typedef struct lw_Testing {
@@ -270,7 +271,7 @@ static void on_limit(uv_timer_t *timer) {
 /* ---- Lua-visible ---- */
 
 static uint64_t to_ns(double seconds) {
-  return seconds > 0 ? seconds * NS < 9.2e18 ? (uint64_t)(seconds * NS) : UINT64_MAX : 0;
+  return seconds > 0 ? seconds * NS < LATEST ? (uint64_t)(seconds * NS) : UINT64_MAX : 0;
 }
 
 /* begin(virtual, autojump, patience, seed, cancel_at, limit): the running loop, in which nothing has been done yet, is
@@ -318,10 +319,14 @@ static lw_Testing *virtual_time(lua_State *L) {
   return testing;
 }
 
-/* after(seconds): the time that the virtual clock will show then, in nanoseconds */
+/* after(seconds): the time that the virtual clock will show then, in nanoseconds; nil: it does not go so far */
 static int testing_after(lua_State *L) {
   lw_Testing *testing = virtual_time(L);
-  lua_pushinteger(L, (lua_Integer)(testing->now + to_ns(lua_tonumber(L, 1))));
+  double seconds = lua_tonumber(L, 1);
+  if ((double)testing->now + seconds * NS < LATEST)
+    lua_pushinteger(L, (lua_Integer)(testing->now + to_ns(seconds)));
+  else
+    lua_pushnil(L);
   return 1;
 }
 

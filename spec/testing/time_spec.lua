@@ -265,6 +265,18 @@ describe("advance", function()
     end)
   end)
 
+  it("does not go beyond what the clock can show", function()
+    testing.run(function()
+      async.sleep(5)
+      for _, seconds in ipairs({ 1e10, 1e300 }) do
+        local text = helpers.failure_text(testing.advance, seconds)
+        assert.is_truthy(text:find("bad argument #1 to 'advance' (the clock does not go so far", 1, true), text)
+      end
+      testing.advance(9e9)
+      assert.equal(9000000005, async.time())
+    end)
+  end)
+
   it("is an error outside a test", function()
     local text = helpers.failure_text(testing.advance, 1)
     assert.is_truthy(text:find("RuntimeError: no test is running", 1, true), text)
