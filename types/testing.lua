@@ -26,14 +26,14 @@ local testing = {}
 ---@field patience? number real seconds without I/O after which the clock jumps although I/O is pending (default: never)
 ---@field seed? integer shuffles tasks that are ready and deadlines that are equal, and seeds math.random; the same seed
 --- gives the same run
----@field explore? integer so many runs, one for each seed from `seed` (1) on; the environment's LUAWAIT_SEED names one
---- seed to run instead
+---@field explore? integer (of `run` and `it`) so many runs, one for each seed from `seed` (1) on; the environment's
+--- LUAWAIT_SEED names one seed to run instead
 ---@field timeout? number real seconds that the test may take; then TimeoutError tells what each task waits for
 --- (default: none; 30 in `it`)
 ---@field leaks? boolean | luawait.testing.Leaks what to look for at the end (default: all); false: nothing
----@field fail? luawait.testing.Faults makes a call fail, once
----@field check? fun(ok: boolean, err: any, n: integer) cancel_at_every_wait and fail_at_every_call call it after each
---- run
+---@field fail? luawait.testing.Faults (not of `fail_at_every_call`) makes a call fail, once
+---@field check? fun(ok: boolean, err: any, n: integer) (of `cancel_at_every_wait` and `fail_at_every_call`) called after
+--- each run in which something was made to go wrong; `err` is the first result of one that ended well
 
 ---Runs `fn()` as the main task of a fresh loop, on a virtual clock. While I/O is pending (a request in flight, a
 ---listening socket, a stream that reads) the clock goes on with real time. When `fn` has ended, tasks that are on their

@@ -155,6 +155,8 @@ describe("cancel_at_every_wait", function()
     assert.is_truthy(helpers.failure_text(testing.cancel_at_every_wait, 1):find("bad argument #1", 1, true))
     local text = helpers.failure_text(testing.cancel_at_every_wait, print, { chek = print })
     assert.is_truthy(text:find("bad argument #2 to 'cancel_at_every_wait' (unknown option 'chek')", 1, true), text)
+    text = helpers.failure_text(testing.cancel_at_every_wait, print, { explore = 5 })
+    assert.matches("bad argument #2 to 'cancel_at_every_wait' (option 'explore' is not for", text, 1, true)
   end)
 end)
 
@@ -216,6 +218,12 @@ describe("fail_at_every_call", function()
   it("complains of wrong arguments", function()
     assert.is_truthy(helpers.failure_text(testing.fail_at_every_call, "disk", print):find("bad argument #1", 1, true))
     assert.is_truthy(helpers.failure_text(testing.fail_at_every_call, "allocation"):find("bad argument #2", 1, true))
+    for option, value in pairs({ explore = 5, fail = { allocation = 1 } }) do
+      local text = helpers.failure_text(testing.fail_at_every_call, "allocation", print, { [option] = value })
+      assert.matches("bad argument #3 to 'fail_at_every_call' (option '" .. option .. "' is not for", text, 1, true)
+    end
+    local text = helpers.failure_text(testing.fail_at_every_call, "allocation", print, { debug = 1 })
+    assert.matches("bad argument #3 to 'fail_at_every_call' (option 'debug': boolean expected", text, 1, true)
   end)
 end)
 

@@ -59,6 +59,8 @@ describe("testing.it", function()
     assert.is_truthy(helpers.failure_text(testing.it, "x", 1):find("bad argument #2 to 'it'", 1, true))
     local text = helpers.failure_text(testing.it, "x", print, { sead = 1 })
     assert.is_truthy(text:find("bad argument #3 to 'it' (unknown option 'sead')", 1, true), text)
+    text = helpers.failure_text(testing.it, "x", print, { debug = 1 })
+    assert.is_truthy(text:find("bad argument #3 to 'it' (option 'debug'", 1, true), text)
   end)
 end)
 

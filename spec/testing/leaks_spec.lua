@@ -283,13 +283,16 @@ describe("testing.run", function()
   it("complains of options that are unknown or wrong, at the place of the call", function()
     for option, bad in pairs({
       clock = "fast", autojump = 1, patience = -1, seed = 1.5, explore = 0, timeout = "x", leaks = { task = true },
-      fail = { allocation = 0 }, check = 1,
+      fail = { allocation = 0 }, check = 1, debug = 1, slow_callback = "1", watchdog = -1, signals = 0,
+      shutdown_timeout = 0 / 0,
     }) do
       local text = helpers.failure_text(testing.run, print, { [option] = bad })
       assert.is_truthy(text:find(("option '%s'"):format(option), 1, true), text)
       assert.is_truthy(text:find("bad argument #2 to 'run'", 1, true), text)
     end
-    local text = helpers.failure_text(testing.run, print, { sead = 1 })
+    local text = helpers.failure_text(testing.run, print, { check = print })
+    assert.is_truthy(text:find("bad argument #2 to 'run' (option 'check' is not for this function)", 1, true), text)
+    text = helpers.failure_text(testing.run, print, { sead = 1 })
     assert.is_truthy(text:find("bad argument #2 to 'run' (unknown option 'sead')", 1, true), text)
     text = helpers.failure_text(testing.run, print, 1)
     assert.is_truthy(text:find("table expected, got number", 1, true), text)
