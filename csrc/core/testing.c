@@ -174,10 +174,14 @@ static void wake_blocked(lw_Loop *loop, lw_Testing *testing) {
     lw_wake(loop, lw_node_task(LW_CONTAINER(link, lw_Node, link)));
 }
 
-/* Nothing is ready, but deadlines are to come: jumps to the first, or has the poll end for it. */
+/* Nothing is ready: jumps to the first deadline, or has the poll end for it, or goes on with the poll. */
 static void pass_time(lw_Loop *loop, lw_Testing *testing, int polled, int io) {
-  uint64_t quiet = polled ? uv_hrtime() - testing->busy_since : 0;
-  uint64_t delay = loop->timers.entries[0].key - testing->now, patience = testing->patience;
+  uint64_t quiet = polled ? uv_hrtime() - testing->busy_since : 0, patience = testing->patience, delay;
+  if (loop->timers.count == 0) {
+    if (io) testing->poll_began = uv_hrtime();
+    return;
+  }
+  delay = loop->timers.entries[0].key - testing->now;
   if (polled && (!io || quiet >= patience)) {
     testing->now += delay;
     fire_due(loop);
@@ -205,7 +209,7 @@ static void testing_arm(lw_Loop *loop) {
     end_poll_after(loop, 0);
   else if (loop->clock == NULL)
     lw_arm(loop);
-  else if (loop->timers.count > 0 && testing->autojump)
+  else if (testing->autojump)
     pass_time(loop, testing, polled, io);
 }
 

@@ -162,6 +162,21 @@ describe("the virtual clock and I/O", function()
     end)
   end)
 
+  it("goes on with it also where nobody has set a deadline", function()
+    run_pair(function(client, peer, server)
+      local echo = async.create_task(function()
+        while true do peer:write(peer:read()) end
+      end)
+      local stop = async.time() + 0.001
+      while async.time() < stop do
+        client:write("x")
+        client:read()
+      end
+      echo:cancel()
+      server:close()
+    end, { timeout = 30 })
+  end)
+
   it("does not jump over an answer that comes in real time", function()
     local took = real_seconds(run_pair, function(client, peer)
       async.create_task(function()
