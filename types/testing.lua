@@ -22,7 +22,7 @@ local testing = {}
 ---@class luawait.testing.RunOptions : luawait.RunOptions
 ---@field clock? "virtual" | "real" virtual (the default): the clock begins at 0, stands still while tasks run, and
 --- jumps to the next deadline when nothing else can happen; real: the system's
----@field autojump? boolean false: only `advance` moves the virtual clock
+---@field autojump? boolean false: only `advance` moves the virtual clock, until `fn` has ended
 ---@field patience? number real seconds without I/O after which the clock jumps although I/O is pending (default: never)
 ---@field seed? integer shuffles tasks that are ready and deadlines that are equal, and seeds math.random; the same seed
 --- gives the same run
@@ -58,8 +58,9 @@ function testing.it(name, fn, opts) end
 function testing.wait_all_blocked() end
 
 ---The virtual clock goes on by `seconds`, from deadline to deadline: what is due at each has run until it waits before
----the clock goes on. Waits for all that, and no real time. A cancelled one leaves the clock where it is. RuntimeError
----outside a test, and in one on the system's clock.
+---the clock goes on. Waits for all that, and no real time. A cancelled one leaves the clock where it is. Where several
+---tasks call it at the same time, the clock goes as far as the farthest of them says. RuntimeError outside a test, and in
+---one on the system's clock.
 ---@param seconds number
 function testing.advance(seconds) end
 

@@ -302,11 +302,13 @@ static int testing_begin(lua_State *L) {
   return 0;
 }
 
-/* waits(): how many waits the tasks have begun; they are not counted any more */
+/* waits(): the test is over. How many waits the tasks have begun; they are not counted any more. Nobody advances the
+ * clock now: that the tasks which are left can clean up, it jumps. */
 static int testing_waits(lua_State *L) {
   lw_Testing *testing = running_test(L);
   lua_pushinteger(L, testing->waits);
   testing->waits = -1;
+  testing->autojump = 1;
   return 1;
 }
 
