@@ -210,6 +210,16 @@ describe("opts.explore", function()
     assert.is_truthy(again.stderr:find("read too early", 1, true), again.stderr)
   end)
 
+  it("complains of a LUAWAIT_SEED that is no integer", function()
+    local source = 'require("luawait.testing").run(function() end, { seed = 1 }) print("ran")'
+    for _, bad in ipairs({ "x", "1.5", "17,18" }) do
+      local child = helpers.child(source, { env = { LUAWAIT_SEED = bad } })
+      assert.equal(1, child.status)
+      assert.matches("LUAWAIT_SEED: integer expected, got '" .. bad .. "'", child.stderr, 1, true)
+    end
+    assert.equal("ran\n", helpers.child_output(source, { env = { LUAWAIT_SEED = "" } }))
+  end)
+
   it("and run pass an error on as it is", function()
     local mine = {}
     local ok, err = pcall(testing.run, function() error(mine, 0) end)

@@ -82,8 +82,12 @@ end
 -- The seeds of the runs; the environment can name the one to look at.
 local function seeds_of(opts)
   if not opts.seed and not opts.explore then return nil end
-  local wanted = math.tointeger(tonumber(os.getenv("LUAWAIT_SEED")))
-  if wanted then return wanted, wanted end
+  local named = os.getenv("LUAWAIT_SEED") or ""
+  if named ~= "" then
+    local wanted = math.tointeger(tonumber(named))
+    if not wanted then error(("LUAWAIT_SEED: integer expected, got '%s'"):format(named), 0) end
+    return wanted, wanted
+  end
   local first = opts.seed or 1
   return first, first + (opts.explore or 1) - 1
 end
