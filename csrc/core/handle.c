@@ -131,7 +131,7 @@ static int call_later(lua_State *L) {
   lw_Loop *loop = lw_running_loop(L);
   double delay = lw_check_seconds(L, 1);
   check_function(L, 2);
-  return call_when(L, loop, lw_seconds(loop) + delay);
+  return call_when(L, loop, lw_seconds_after(loop, delay));
 }
 
 /* async.call_at(when, fn, ...): as call_soon, when the loop's clock (async.time) shows `when` seconds. */

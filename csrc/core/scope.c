@@ -69,7 +69,7 @@ static int new_scope(lua_State *L, lw_Loop *loop, int has_when, double when) {
 static int timeout_scope(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
   int given = !lua_isnil(L, 1);
-  return new_scope(L, loop, given, given ? lw_seconds(loop) + lw_check_seconds(L, 1) : 0);
+  return new_scope(L, loop, given, given ? lw_seconds_after(loop, lw_check_seconds(L, 1)) : 0);
 }
 
 /* timeout_scope_at(when): the same with a deadline in seconds of the loop's clock */

@@ -7,6 +7,7 @@
 #include "core/cancel.h"
 #include "core/park.h"
 #include "core/runner.h"
+#include "core/timers.h"
 
 /* The registry holds the lw_Testing, and the task that had its turn last, under the addresses of these. */
 static const char TESTING = 0, STEPPING = 0;
@@ -274,9 +275,7 @@ static void on_limit(uv_timer_t *timer) {
 
 /* ---- Lua-visible ---- */
 
-static uint64_t to_ns(double seconds) {
-  return seconds > 0 ? seconds * NS < LATEST ? (uint64_t)(seconds * NS) : UINT64_MAX : 0;
-}
+static uint64_t to_ns(double seconds) { return seconds * NS < LATEST ? lw_ns(seconds) : UINT64_MAX; }
 
 /* begin(virtual, autojump, patience, seed, cancel_at, limit): the running loop, in which nothing has been done yet, is
  * that of a test from its next turn on. The four after `autojump` may be nil; times in seconds. */
@@ -330,7 +329,7 @@ static int testing_after(lua_State *L) {
   lw_Testing *testing = virtual_time(L);
   double seconds = lua_tonumber(L, 1);
   if ((double)testing->now + seconds * NS < LATEST)
-    lua_pushinteger(L, (lua_Integer)(testing->now + to_ns(seconds)));
+    lua_pushinteger(L, (lua_Integer)(testing->now + lw_ns(seconds)));
   else
     lua_pushnil(L);
   return 1;

@@ -16,15 +16,21 @@ double lw_check_seconds(lua_State *L, int arg) {
 
 double lw_seconds(const lw_Loop *loop) { return (double)lw_now(loop) / NS; }
 
-/* Nanoseconds, rounded up; 0 for the past. */
-static uint64_t to_ns(double seconds) { return seconds > 0 ? (uint64_t)ceil(seconds * NS) : 0; }
+uint64_t lw_ns(double seconds) {
+  uint64_t ns = seconds > 0 ? (uint64_t)(seconds * NS) : 0; /* the product may be off by a little, either way */
+  return (double)ns / NS < seconds ? ns + 1 : ns;
+}
+
+double lw_seconds_after(const lw_Loop *loop, double delay) {
+  return delay > 0 && delay * NS < NEVER ? (double)(lw_now(loop) + lw_ns(delay)) / NS : lw_seconds(loop) + delay;
+}
 
 int lw_start_deadline(lw_Loop *loop, lw_Timed *timed, double when) {
   if (when * NS >= NEVER) {
     lw_timer_stop(loop, timed);
     return 0;
   }
-  return lw_timer_start(loop, timed, to_ns(when));
+  return lw_timer_start(loop, timed, lw_ns(when));
 }
 
 int lw_start_delay(lw_Loop *loop, lw_Timed *timed, double delay) {
@@ -32,7 +38,7 @@ int lw_start_delay(lw_Loop *loop, lw_Timed *timed, double delay) {
     lw_timer_stop(loop, timed);
     return 0;
   }
-  return lw_timer_start(loop, timed, lw_now(loop) + to_ns(delay));
+  return lw_timer_start(loop, timed, lw_now(loop) + lw_ns(delay));
 }
 
 /* The results are the arguments after the delay. */
@@ -74,9 +80,15 @@ static int loop_time(lua_State *L) {
   return 1;
 }
 
+/* after(seconds): what time() will tell then. For functions written in Lua. */
+static int loop_after(lua_State *L) {
+  lua_pushnumber(L, lw_seconds_after(lw_loop(L), lw_check_seconds(L, 1)));
+  return 1;
+}
+
 void lw_open_timers(lua_State *L, int loop_index, lw_Loop *loop) {
   static const lw_WaitClass sleep_class = {sleep_resumed, sleep_cancel, NULL, sleep_describe, NULL, NULL};
-  static const luaL_Reg funcs[] = {{"sleep", loop_sleep}, {"time", loop_time}, {NULL, NULL}};
+  static const luaL_Reg funcs[] = {{"sleep", loop_sleep}, {"time", loop_time}, {"after", loop_after}, {NULL, NULL}};
   loop->waits[LW_WAIT_SLEEP] = &sleep_class;
   lw_setfuncs(L, loop_index, funcs);
 }

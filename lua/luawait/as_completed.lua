@@ -44,7 +44,7 @@ local function as_completed(list, opts)
     if complaint then check.fail(1, "as_completed", ("entry [%d]: %s"):format(i, complaint), 2) end
   end
   local self = setmetatable({order = {}, finished = 0, taken = 0, news = core.Event()}, Iteration)
-  self.deadline = timeout and core.time() + timeout
+  self.deadline = timeout and core.after(timeout)
   self.futures = futures_of(list)
   self.total = #self.futures
   function self.listen(future)

@@ -256,6 +256,37 @@ describe("advance", function()
     assert.equal(61, cleaned)
   end)
 
+  it("comes to what is due after as many seconds, whatever fraction they have", function()
+    for _, case in ipairs({ { 0, 1 / 3 }, { 0.1, 0.2 }, { 1 / 3, 1 / 7 }, { 0.7, 0.1 }, { 86400.1, 0.7 } }) do
+      local before, delay = case[1], case[2]
+      testing.run(function()
+        testing.advance(before)
+        local log = helpers.log()
+        local function sleeper()
+          async.sleep(delay)
+          log("sleep")
+        end
+        local function expires()
+          pcall(async.timeout, delay, helpers.forever)
+          log("timeout")
+        end
+        local function steps()
+          pcall(function()
+            local step <close> = select(4, async.as_completed({ async.Future() }, { timeout = delay }))
+            step()
+          end)
+          log("as_completed")
+        end
+        async.call_later(delay, log, "call_later")
+        local tasks = { async.create_task(sleeper), async.create_task(expires), async.create_task(steps) }
+        testing.wait_all_blocked()
+        testing.advance(delay)
+        assert.equal("call_later sleep timeout as_completed", tostring(log), before .. " and " .. delay)
+        async.wait(tasks)
+      end, manual)
+    end
+  end)
+
   it("works beside jumps", function()
     testing.run(function()
       local task = async.create_task(helpers.forever)
