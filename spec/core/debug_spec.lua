@@ -565,7 +565,8 @@ print(ok, err.name)]])
 local fifo = arg[2]
 if not fifo then
   fifo = os.tmpname()
-  os.execute(("rm %s; mkfifo %s; %s %s - %s 2<>%s; rm %s"):format(fifo, fifo, arg[-1], arg[0], fifo, fifo, fifo))
+  os.execute(("rm %s; mkfifo %s; %s %s - %s 2<>%s; rm %s"):format(
+    fifo, fifo, os.getenv("LUA") or arg[-1], arg[0], fifo, fifo, fifo))
   return
 end
 local runner = async.Runner({ signals = true, watchdog = 0.02 })
