@@ -32,7 +32,7 @@ local testing = {}
 --- (default: none; 30 in `it`)
 ---@field leaks? boolean | luawait.testing.Leaks what to look for at the end (default: all); false: nothing
 ---@field fail? luawait.testing.Faults (not of `fail_at_every_call`) makes a call fail, once
----@field check? fun(ok: boolean, err: any, n: integer) (of `cancel_at_every_wait` and `fail_at_every_call`) called after
+---@field check? fun(ok: boolean, err: any, n: integer) (of cancel_at_every_wait and fail_at_every_call) called after
 --- each run in which something goes wrong on purpose; `err` is the first result of one that ended well
 
 ---Runs `fn()` as the main task of a fresh loop, on a virtual clock. While I/O is pending (a request in flight, a
