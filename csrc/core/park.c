@@ -74,6 +74,7 @@ static int cannot_wait(lua_State *L, lw_Loop *loop) {
 /* Is what lies right below the function that this one of C's has called a CancelledError? */
 static int holds_cancelled(lua_State *L, const lua_Debug *ar) {
   int i, found = 0;
+  if (!lua_checkstack(L, 1)) return 0;
   for (i = 1; lua_getlocal(L, ar, i) != NULL; i++) {
     found = lw_error_is(L, -1, LW_CANCELLED_ERROR);
     lua_pop(L, 1);
@@ -95,7 +96,7 @@ static int is_cleaning_up(lua_State *L) {
 
 /* Debug mode: the task caught a CancelledError and goes on waiting. */
 static void report_swallowed(lua_State *L, lw_Loop *loop, lw_Task *task) {
-  if (is_cleaning_up(L)) return;
+  if (is_cleaning_up(L) || (L != task->co && is_cleaning_up(task->co))) return;
   lw_task_node(task)->flags &= (uint8_t)~LW_SWALLOWED;
   lua_createtable(L, 0, 3);
   lw_push_anchored(L, loop, lw_task_node(task)->slot);

@@ -1,4 +1,5 @@
 local async = require "luawait"
+local std = require "luawait.std"
 local helpers = require "spec.support.helpers"
 
 local failure, failure_kind = helpers.failure, helpers.failure_kind
@@ -139,6 +140,7 @@ describe("a swallowed cancellation", function()
       function() async.pcall(waits(waits_again)) end, function() async.timeout(3600, waits(waits_again)) end,
       function() deep(100, waits(waits_again)) end,
       waits(function() pcall(waits_again) end),
+      waits(function() std.coroutine.wrap(waits_again)() end),
       function()
         local _ <close> = async.TaskGroup()
         forever()
