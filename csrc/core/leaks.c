@@ -74,9 +74,10 @@ typedef struct Walk {
   size_t count;
 } Walk;
 
-/* An idle handle may stand for something else, such as an open file. NULL: for nothing that could be left behind. */
+/* NULL: for nothing that could be left behind, which takes longer to tell and holds for few types. */
 static const char *name_of(const lw_Loop *loop, const uv_handle_t *handle) {
-  return handle->type == UV_IDLE ? loop->handle_name(loop, handle) : uv_handle_type_name(handle->type);
+  int may_stay = handle->type == UV_IDLE || handle->type == UV_NAMED_PIPE || handle->type == UV_TTY;
+  return may_stay ? loop->handle_name(loop, handle) : uv_handle_type_name(handle->type);
 }
 
 /* The loop's own have it as their data. */

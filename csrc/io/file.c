@@ -28,7 +28,7 @@ static void file_leave(lw_IoHandle *handle) {
   file->fd = -1;
 }
 
-static const lw_IoClass file_class = {"file", lw_io_close, file_leave, 0};
+static const lw_IoClass file_class = {"file", lw_io_close, file_leave};
 
 /* Pushes a file that is not open yet. */
 static lw_File *new_file(lua_State *L, lw_Loop *loop, const char *path, size_t length) {

@@ -78,7 +78,7 @@ static void watch_leave(lw_IoHandle *handle) {
   wake(watch);
 }
 
-static const lw_IoClass watch_class = {"watch", lw_io_close, watch_leave, 0};
+static const lw_IoClass watch_class = {"watch", lw_io_close, watch_leave};
 
 static int raise_os(lua_State *L, const Watch *watch, int err) {
   lw_error_push_os(L, err, "watch", "path", watch->path);

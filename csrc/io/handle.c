@@ -61,7 +61,9 @@ static const char *handle_name(const lw_Loop *loop, const uv_handle_t *uv) {
   const lw_Link *link;
   for (link = loop->handles.first; link != NULL; link = lw_list_next(&loop->handles, link)) {
     const lw_IoHandle *handle = LW_CONTAINER(link, lw_IoHandle, link);
-    if (handle->uv == uv) return handle->cls->lasting ? NULL : handle->cls->name;
+    if (handle->uv != uv) continue;
+    if (handle->lasting) return NULL;
+    if (uv->type == UV_IDLE) return handle->cls->name; /* it stands for something else, such as an open file */
   }
   return uv_handle_type_name(uv->type);
 }

@@ -37,7 +37,6 @@ typedef struct lw_IoClass {
   void (*close)(lw_IoHandle *handle); /* closes it for the program; open handles only */
   void (*leave)(
       lw_IoHandle *handle); /* it is being closed: wakes who waits, frees what it holds. May be called twice */
-  int lasting;              /* it stays until the loop is closed, and is nothing that the program could close */
 } lw_IoClass;
 
 /* The first member of every block. `uv` points into the block, and uv->data to this. OPEN and ENDING handles stand in
@@ -52,6 +51,7 @@ struct lw_IoHandle {
   uint32_t slot;                       /* of the userdata, if the loop keeps it alive, else 0 */
   uint8_t state;                       /* lw_IoState */
   uint8_t owned;                       /* by a userdata */
+  uint8_t lasting;                     /* it may stay until the loop is closed: nobody has left it behind */
 };
 
 /* Makes the metatable of a class, with __gc and the given functions, and pushes it. */

@@ -25,7 +25,7 @@ static void input_leave(lw_IoHandle *handle) {
   request->task = NULL;
 }
 
-static const lw_IoClass input_class = {"input", lw_io_close, input_leave, 0};
+static const lw_IoClass input_class = {"input", lw_io_close, input_leave};
 
 static int raise_os(lua_State *L, int err, const char *syscall) {
   lw_error_push_os(L, err, syscall, NULL, NULL);

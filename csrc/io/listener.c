@@ -21,7 +21,7 @@ static void remove_file(lw_Listener *listener) {
 
 static void listener_leave(lw_IoHandle *handle) { remove_file((lw_Listener *)handle); }
 
-static const lw_IoClass listener_class = {"server", lw_io_close, listener_leave, 0};
+static const lw_IoClass listener_class = {"server", lw_io_close, listener_leave};
 
 lw_Listener *lw_listener_new(lua_State *L, lw_Loop *loop, int accepted, lw_Stream *(*make)(lua_State *, lw_Loop *)) {
   lw_Listener *listener = lw_io_new(L, loop, &listener_class, sizeof *listener, 1);

@@ -58,7 +58,7 @@ static void process_closed(lw_IoHandle *handle) {
   lw_disposition_release(handle->io, process->disposition);
 }
 
-static const lw_IoClass process_class = {"process", lw_io_close, process_leave, 0};
+static const lw_IoClass process_class = {"process", lw_io_close, process_leave};
 
 static void on_end(uv_process_t *uv, int64_t status, int signum) {
   Process *process = uv->data;

@@ -110,7 +110,7 @@ static void watch_closed(lw_IoHandle *handle) {
   if (watch->signum == SIGINT) atomic_fetch_sub(&handle->loop->sigint_watches, 1);
 }
 
-static const lw_IoClass watch_class = {"signal watch", lw_io_close, watch_leave, 0};
+static const lw_IoClass watch_class = {"signal watch", lw_io_close, watch_leave};
 
 /* Under lua_pcall: 1 the watch. */
 static int call_function(lua_State *L) {

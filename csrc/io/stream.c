@@ -31,7 +31,7 @@ static void close_stream(lw_IoHandle *handle) {
   stream_leave(handle);
 }
 
-static const lw_IoClass stream_class = {"stream", close_stream, stream_leave, 0};
+static const lw_IoClass stream_class = {"stream", close_stream, stream_leave};
 
 lw_Stream *lw_stream_new_to(lua_State *L, lw_Loop *loop, const char *path, size_t n) {
   lw_Stream *stream = lw_io_new(L, loop, &stream_class, sizeof *stream + n, 0);

@@ -38,7 +38,7 @@ static void terminal_leave(lw_IoHandle *handle) {
   handle->io->terminal = NULL;
 }
 
-static const lw_IoClass terminal_class = {"terminal", lw_io_close, terminal_leave, 1};
+static const lw_IoClass terminal_class = {"terminal", lw_io_close, terminal_leave};
 
 /* The one of this run. May raise a memory error. */
 static lw_Terminal *terminal_of(lua_State *L, lw_Loop *loop) {
@@ -48,6 +48,7 @@ static lw_Terminal *terminal_of(lua_State *L, lw_Loop *loop) {
     lw_io_pin(L, &terminal->handle, -1);
     uv_idle_init(loop->uv, &terminal->uv);
     lw_io_opened(&terminal->handle, (uv_handle_t *)&terminal->uv);
+    terminal->handle.lasting = 1;
     io->terminal = terminal;
   }
   lua_pop(L, 1);
@@ -133,7 +134,9 @@ static int tty_open(lua_State *L) {
       terminal = terminal_of(L, loop);
       err = open_pipe(lw_pipe_new(L, loop), terminal, fd, flags);
   }
-  return err != 0 ? tty_raise(L, err, "open", names[fd]) : 1;
+  if (err != 0) return tty_raise(L, err, "open", names[fd]);
+  (*(lw_IoHandle **)lua_touserdata(L, -1))->lasting = 1; /* all share the stream: nobody has to close it */
+  return 1;
 }
 
 /* ---- the terminal ---- */

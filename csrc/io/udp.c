@@ -13,7 +13,7 @@ static void udp_leave(lw_IoHandle *handle) {
   lw_udp_wake_senders((lw_Udp *)handle);
 }
 
-static const lw_IoClass udp_class = {"datagram socket", lw_io_close, udp_leave, 0};
+static const lw_IoClass udp_class = {"datagram socket", lw_io_close, udp_leave};
 
 int lw_udp_raise(lua_State *L, const lw_Udp *udp, const lw_Address *address, int status, const char *syscall) {
   if (address == NULL) address = &udp->peer;

@@ -54,9 +54,23 @@ describe("a test that leaves behind", function()
     testing.run(function() pcall(tty.set_mode, "normal") end)
   end)
 
+  it("what the end of the run takes care of passes: the standard streams", function()
+    local source = [[
+      local testing, tty = require "luawait.testing", require "luawait.tty"
+      testing.run(function()
+        tty.stdin()
+        tty.stderr()
+        tty.stdout():write("said")
+      end)]]
+    assert.equal("said", helpers.child_output(source)) -- a file
+    local pipe = io.popen(("%s -e '%s' </dev/null 2>&1"):format(os.getenv("LUA") or "lua5.4", source))
+    assert.equal("said", pipe:read("a"))
+    assert.is_true(pipe:close())
+  end)
+
   it("a callback that has itself called again fails", function()
     local function again() async.call_soon(again) end
-    finds(leaks_of(again), "leaks_spec.lua:58, due at once")
+    finds(leaks_of(again), "leaks_spec.lua:72, due at once")
   end)
 
   it("a callback that is still to come fails", function()
