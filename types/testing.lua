@@ -10,7 +10,7 @@ local testing = {}
 
 ---@class luawait.testing.Leaks
 ---@field tasks? boolean unfinished tasks, the main one apart
----@field handles? boolean open streams and servers, and callbacks that are still to come
+---@field handles? boolean open streams (but those of luawait.tty) and servers, and callbacks that are still to come
 ---@field descriptors? boolean descriptors of the process that were not open before
 ---@field futures? boolean futures made by the test that are not done, and that somebody can still reach
 
