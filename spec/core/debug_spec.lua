@@ -511,7 +511,7 @@ if not fifo then
   fifo = os.tmpname()
   -- Somebody reads after all, in case it is the loop's thread that waits for that.
   os.execute(("rm FIFO; mkfifo FIFO; { sleep 5; cat FIFO; } >/dev/null 2>&1 & %s %s - FIFO 2<>FIFO; kill $!; rm FIFO")
-    :format(arg[-1], arg[0]):gsub("FIFO", fifo))
+    :format(os.getenv("LUA") or arg[-1], arg[0]):gsub("FIFO", fifo))
   return
 end
 local runner = async.Runner({ signals = true, watchdog = 0.02 })
