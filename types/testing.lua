@@ -22,18 +22,18 @@ local testing = {}
 ---@class luawait.testing.RunOptions : luawait.RunOptions
 ---@field clock? "virtual" | "real" virtual (the default): the clock begins at 0, stands still while tasks run, and
 --- jumps to the next deadline when nothing else can happen; real: the system's
----@field autojump? boolean false: only `advance` moves the virtual clock
+---@field autojump? boolean false: only `advance` moves the virtual clock, until `fn` has ended
 ---@field patience? number real seconds without I/O after which the clock jumps although I/O is pending (default: never)
 ---@field seed? integer shuffles tasks that are ready and deadlines that are equal, and seeds math.random; the same seed
 --- gives the same run
----@field explore? integer so many runs, one for each seed from `seed` (1) on; the environment's LUAWAIT_SEED names one
---- seed to run instead
+---@field explore? integer (of `run` and `it`) so many runs, one for each seed from `seed` (1) on; the environment's
+--- LUAWAIT_SEED names one seed to run instead
 ---@field timeout? number real seconds that the test may take; then TimeoutError tells what each task waits for
 --- (default: none; 30 in `it`)
 ---@field leaks? boolean | luawait.testing.Leaks what to look for at the end (default: all); false: nothing
----@field fail? luawait.testing.Faults makes a call fail, once
----@field check? fun(ok: boolean, err: any, n: integer) cancel_at_every_wait and fail_at_every_call call it after each
---- run
+---@field fail? luawait.testing.Faults (not of `fail_at_every_call`) makes a call fail, once
+---@field check? fun(ok: boolean, err: any, n: integer) (of `cancel_at_every_wait` and `fail_at_every_call`) called after
+--- each run in which something was made to go wrong; `err` is the first result of one that ended well
 
 ---Runs `fn()` as the main task of a fresh loop, on a virtual clock. While I/O is pending (a request in flight, a
 ---listening socket, a stream that reads) the clock goes on with real time. When `fn` has ended, tasks that are on their
@@ -58,8 +58,9 @@ function testing.it(name, fn, opts) end
 function testing.wait_all_blocked() end
 
 ---The virtual clock goes on by `seconds`, from deadline to deadline: what is due at each has run until it waits before
----the clock goes on. Waits for all that, and no real time. A cancelled one leaves the clock where it is. RuntimeError
----outside a test, and in one on the system's clock.
+---the clock goes on. Waits for all that, and no real time. A cancelled one leaves the clock where it is. Where several
+---tasks call it at the same time, the clock goes as far as the farthest of them says. RuntimeError outside a test, and in
+---one on the system's clock.
 ---@param seconds number
 function testing.advance(seconds) end
 

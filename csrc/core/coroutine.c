@@ -57,6 +57,7 @@ void lw_check_unused(lua_State *L, lw_Loop *loop, int index) {
 }
 
 void lw_use_coroutine(lua_State *L, lw_Loop *loop, int index) {
+  loop->coroutines--;
   lw_push_ref(L, loop, LW_REF_USED_COROUTINE);
   lua_setmetatable(L, index);
 }
@@ -216,6 +217,7 @@ static int call_async(lua_State *L) {
   }
   lua_pushvalue(L, lua_upvalueindex(METATABLE));
   lua_setmetatable(L, -2);
+  lw_loop(L)->coroutines++;
   return 1;
 }
 
@@ -242,7 +244,9 @@ static int coroutine_tostring(lua_State *L) {
 
 static int coroutine_gc(lua_State *L) {
   lw_Loop *loop = lw_loop(L);
-  const char *name = push_short_name(L, loop, 1);
+  const char *name;
+  loop->coroutines--;
+  name = push_short_name(L, loop, 1);
   lua_createtable(L, 0, 1);
   lua_pushfstring(L, "coroutine '%s' was never awaited", name);
   lua_setfield(L, -2, "message");

@@ -168,13 +168,13 @@ static int handle_when(lua_State *L) {
 static int handle_tostring(lua_State *L) {
   lw_Handle *handle = lw_self(L);
   int state = handle->timed.node.state;
-  lua_getiuservalue(L, 1, 1);
-  if (state != LW_WAITING) {
+  if (state != LW_WAITING && state != LW_RUNNING) {
     lua_pushfstring(L, "<Handle %s>", state == LW_CANCELLED ? "cancelled" : "done");
     return 1;
   }
+  lua_getiuservalue(L, 1, 1);
   lw_push_function_name(L, -1, NULL);
-  lua_pushfstring(L, "<Handle pending fn=%s>", lua_tostring(L, -1));
+  lua_pushfstring(L, "<Handle %s fn=%s>", state == LW_RUNNING ? "running" : "pending", lua_tostring(L, -1));
   return 1;
 }
 

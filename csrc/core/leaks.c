@@ -55,6 +55,14 @@ static int leaks_futures(lua_State *L) {
   return 1;
 }
 
+/* ---- coroutines ---- */
+
+/* coroutines(): how many there are that nobody has awaited; some may be garbage */
+static int leaks_coroutines(lua_State *L) {
+  lua_pushinteger(L, lw_loop(L)->coroutines);
+  return 1;
+}
+
 /* ---- handles ---- */
 
 static void add_line(lua_State *L, int list) { lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1); }
@@ -141,6 +149,7 @@ static void push_target(lua_State *L, int fd) {
 /* libuv opens some for the whole process with its first loop: these are no test's. */
 static void open_first_loop(void) {
   uv_loop_t uv;
+  lw_fill_stdio();
   if (uv_loop_init(&uv) == 0) uv_loop_close(&uv);
 }
 
@@ -183,6 +192,7 @@ static int leaks_descriptors(lua_State *L) {
 void lw_open_leaks(lua_State *L, int loop_index) {
   static const luaL_Reg funcs[] = {{"forget_futures", leaks_forget_futures},
                                    {"futures", leaks_futures},
+                                   {"coroutines", leaks_coroutines},
                                    {"handles", leaks_handles},
                                    {"descriptors", leaks_descriptors},
                                    {NULL, NULL}};

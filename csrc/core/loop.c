@@ -379,9 +379,7 @@ void lw_debug_end_step(lw_Loop *loop) {
 
 /* ---- opening and closing ---- */
 
-/* Where the program was started without stdin, stdout or stderr, /dev/null takes the place: a socket that came to stand
- * there would be taken for it by others, and libuv aborts when it closes such a descriptor of its own. */
-static void fill_stdio(void) {
+void lw_fill_stdio(void) {
   int fd;
   for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
     if (fcntl(fd, F_GETFD, 0) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0) return;
@@ -409,7 +407,7 @@ void lw_close_own_handle(lw_Loop *loop, uv_handle_t *handle) {
 static uv_loop_t *make_uv_loop(lua_State *L) {
   uv_loop_t *uv = malloc(sizeof *uv);
   int err;
-  fill_stdio();
+  lw_fill_stdio();
   err = uv != NULL ? uv_loop_init(uv) : UV_ENOMEM;
   if (err != 0) {
     free(uv);

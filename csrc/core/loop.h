@@ -144,6 +144,7 @@ struct lw_Loop {
   uint32_t failures;    /* made so far: the order of the reports */
   lua_State *bridged;   /* the user's coroutine that std.coroutine is resuming, if a wait in it can reach the task */
 
+  uint32_t coroutines; /* those that nobody has awaited, and that were not collected */
   uint32_t last_id;    /* of the newest task */
   uint32_t slots;      /* size of the anchor table */
   uint32_t free_slot;  /* head of the list of free slots; 0: none */
@@ -228,6 +229,11 @@ void lw_arm(lw_Loop *loop);
  * it. */
 void lw_loop_open(lua_State *L, lw_Loop *loop, uv_loop_t *uv);
 void lw_loop_close(lw_Loop *loop);
+
+/* Before a uv_loop is opened. Where the program was started without stdin, stdout or stderr, /dev/null takes the place: a
+ * socket that came to stand there would be taken for it by others, and libuv aborts when it closes such a descriptor of
+ * its own. */
+void lw_fill_stdio(void);
 
 /* For a handle that stands in the loop or beside it, with `data` pointing to the loop: counts it, closes it. */
 void lw_own_handle(lw_Loop *loop, uv_handle_t *handle);

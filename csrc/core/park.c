@@ -71,15 +71,24 @@ static int cannot_wait(lua_State *L, lw_Loop *loop) {
                         instead != NULL ? "use " : "await before or after the call", instead != NULL ? instead : "");
 }
 
-/* Is a <close> handler running because of a cancellation? Lua does not name the frame of one that an error calls, but
- * its second argument is that error. */
+/* Is what lies right below the function that this one of C's has called a CancelledError? */
+static int holds_cancelled(lua_State *L, const lua_Debug *ar) {
+  int i, found = 0;
+  for (i = 1; lua_getlocal(L, ar, i) != NULL; i++) {
+    found = lw_error_is(L, -1, LW_CANCELLED_ERROR);
+    lua_pop(L, 1);
+  }
+  return found;
+}
+
+/* Is a <close> handler running because of a cancellation? An error leaves the stack up to the function of C's that
+ * catches it (pcall, or the task's body): from there Lua calls the handlers, with the error right below them. */
 static int is_cleaning_up(lua_State *L) {
   lua_Debug ar;
   int level, found = 0;
   for (level = 1; !found && lua_getstack(L, level, &ar); level++) {
-    if (lua_getlocal(L, &ar, 2) == NULL) continue;
-    found = lw_error_is(L, -1, LW_CANCELLED_ERROR);
-    lua_pop(L, 1);
+    lua_getinfo(L, "S", &ar);
+    found = *ar.what == 'C' && holds_cancelled(L, &ar);
   }
   return found;
 }

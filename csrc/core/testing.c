@@ -13,6 +13,7 @@ static const char TESTING = 0, STEPPING = 0;
 
 enum { MS = 1000000 };
 #define NS 1e9
+#define LATEST 9.2e18 /* nanoseconds that the virtual clock can show; 292 years */
 
 /* The one of a Lua state, made with the module; loop->testing points to it while a test runs. */
 typedef struct lw_Testing {
@@ -173,10 +174,14 @@ static void wake_blocked(lw_Loop *loop, lw_Testing *testing) {
     lw_wake(loop, lw_node_task(LW_CONTAINER(link, lw_Node, link)));
 }
 
-/* Nothing is ready, but deadlines are to come: jumps to the first, or has the poll end for it. */
+/* Nothing is ready: jumps to the first deadline, or has the poll end for it, or goes on with the poll. */
 static void pass_time(lw_Loop *loop, lw_Testing *testing, int polled, int io) {
-  uint64_t quiet = polled ? uv_hrtime() - testing->busy_since : 0;
-  uint64_t delay = loop->timers.entries[0].key - testing->now, patience = testing->patience;
+  uint64_t quiet = polled ? uv_hrtime() - testing->busy_since : 0, patience = testing->patience, delay;
+  if (loop->timers.count == 0) {
+    if (io) testing->poll_began = uv_hrtime();
+    return;
+  }
+  delay = loop->timers.entries[0].key - testing->now;
   if (polled && (!io || quiet >= patience)) {
     testing->now += delay;
     fire_due(loop);
@@ -204,7 +209,7 @@ static void testing_arm(lw_Loop *loop) {
     end_poll_after(loop, 0);
   else if (loop->clock == NULL)
     lw_arm(loop);
-  else if (loop->timers.count > 0 && testing->autojump)
+  else if (testing->autojump)
     pass_time(loop, testing, polled, io);
 }
 
@@ -270,7 +275,7 @@ static void on_limit(uv_timer_t *timer) {
 /* ---- Lua-visible ---- */
 
 static uint64_t to_ns(double seconds) {
-  return seconds > 0 ? seconds * NS < 9.2e18 ? (uint64_t)(seconds * NS) : UINT64_MAX : 0;
+  return seconds > 0 ? seconds * NS < LATEST ? (uint64_t)(seconds * NS) : UINT64_MAX : 0;
 }
 
 /* begin(virtual, autojump, patience, seed, cancel_at, limit): the running loop, in which nothing has been done yet, is
@@ -297,11 +302,20 @@ static int testing_begin(lua_State *L) {
   return 0;
 }
 
-/* waits(): how many waits the tasks have begun; they are not counted any more */
+/* waits(): the test is over. How many waits the tasks have begun; they are not counted any more. Nobody advances the
+ * clock now: that the tasks which are left can clean up, it jumps. */
 static int testing_waits(lua_State *L) {
   lw_Testing *testing = running_test(L);
   lua_pushinteger(L, testing->waits);
   testing->waits = -1;
+  testing->autojump = 1;
+  return 1;
+}
+
+/* io_pending(): does anything but the loop itself keep it going? */
+static int testing_io_pending(lua_State *L) {
+  running_test(L);
+  lua_pushboolean(L, io_pending(lw_loop(L)));
   return 1;
 }
 
@@ -311,10 +325,14 @@ static lw_Testing *virtual_time(lua_State *L) {
   return testing;
 }
 
-/* after(seconds): the time that the virtual clock will show then, in nanoseconds */
+/* after(seconds): the time that the virtual clock will show then, in nanoseconds; nil: it does not go so far */
 static int testing_after(lua_State *L) {
   lw_Testing *testing = virtual_time(L);
-  lua_pushinteger(L, (lua_Integer)(testing->now + to_ns(lua_tonumber(L, 1))));
+  double seconds = lua_tonumber(L, 1);
+  if ((double)testing->now + seconds * NS < LATEST)
+    lua_pushinteger(L, (lua_Integer)(testing->now + to_ns(seconds)));
+  else
+    lua_pushnil(L);
   return 1;
 }
 
@@ -341,6 +359,7 @@ void lw_open_testing(lua_State *L, int loop_index, lw_Loop *loop) {
   static const lw_WaitClass blocked_class = {blocked_resumed, blocked_cancel, NULL, blocked_describe, NULL, NULL};
   static const luaL_Reg funcs[] = {{"blocked", testing_blocked},
                                    {"waits", testing_waits},
+                                   {"io_pending", testing_io_pending},
                                    {"after", testing_after},
                                    {"move", testing_move},
                                    {NULL, NULL}};

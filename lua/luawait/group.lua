@@ -2,7 +2,7 @@
 local core = require "luawait.core"
 local check = require "luawait.check"
 local errors = core.errors
-local is, try = errors.is, core.try
+local is, try, try_after = errors.is, core.try, core.try_after
 
 local group = {}
 
@@ -95,11 +95,12 @@ local function wait_for(self, list)
   end
 end
 
---- Waits until no task is left. A cancellation of the parent meanwhile cancels the tasks, and is returned.
-local function drain(self)
-  local list, cancelled = unseen(self), nil
+--- Waits until no task is left. `cancelled` is the CancelledError that the body has ended with, or nil; a cancellation
+-- of the parent meanwhile cancels the tasks. Returns the first of these.
+local function drain(self, cancelled)
+  local list = unseen(self)
   while #list > 0 do
-    local ok, err = try(wait_for, self, list)
+    local ok, err = try_after(cancelled, wait_for, self, list)
     if not ok then
       if not is(err, errors.CancelledError) then error(err, 0) end
       cancelled = cancelled or err
@@ -126,8 +127,7 @@ local function leave(self, err)
   local cancelled = is(err, errors.CancelledError) and err or nil
   self.leaving = true
   if err ~= nil then end_tasks(self) end
-  local interruption = drain(self)
-  cancelled = cancelled or interruption
+  cancelled = drain(self, cancelled)
   self.state = ENDED
   if self.interrupted and self.parent:uncancel() <= self.requests then cancelled = nil end
   if err ~= nil and not is(err, errors.CancelledError) then self.errors[#self.errors + 1] = err end

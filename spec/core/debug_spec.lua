@@ -58,7 +58,7 @@ describe("slow steps", function()
       settle()
     end, { debug = true, slow_callback = 0.01 })
     assert.is_true(#reports >= 1)
-    assert.matches("CPU", reports[1].message, 1, true)
+    assert.matches("<Handle running fn=[^>]*debug_spec.lua:%d+> took .* of CPU time", reports[1].message)
   end)
 
   it("are reported for each step anew", function()
@@ -106,6 +106,62 @@ describe("a swallowed cancellation", function()
     local reports = collect(function() swallow(waits_again) end, { debug = true, slow_callback = 3600 })
     assert.equal(1, #matching(reports, "swallower"))
     assert.equal(1, #reports)
+  end)
+
+  it("is reported also where the task has kept the error", function()
+    local reports = collect(function()
+      local task = async.create_task(function()
+        local ok, err = pcall(forever)
+        waits_again(ok, err)
+      end, { name = "swallower" })
+      settle()
+      task:cancel()
+      failure(async.await, task)
+    end, { debug = true, slow_callback = 3600 })
+    assert.equal(1, #matching(reports, "swallower"))
+  end)
+
+  it("is none where a __close handler waits, whatever parameters it has, and however deep it is called", function()
+    local function deep(n, fn) return n > 0 and deep(n - 1, fn) + 1 or fn() end
+    local function waits(__close)
+      return function()
+        local _ <close> = setmetatable({}, { __close = __close })
+        forever()
+      end
+    end
+    local bodies = {
+      waits(function() async.sleep(0) end), waits(function(self) async.sleep(0, self) end),
+      waits(function(...) async.sleep(0, ...) end),
+      waits(function(_, err)
+        err = tostring(err)
+        async.sleep(0, err)
+      end),
+      function() async.pcall(waits(waits_again)) end, function() async.timeout(3600, waits(waits_again)) end,
+      function() deep(100, waits(waits_again)) end,
+      waits(function() pcall(waits_again) end),
+      function()
+        local _ <close> = async.TaskGroup()
+        forever()
+      end,
+      function()
+        async.task_group(function(group)
+          group:create_task(forever)
+          forever()
+        end)
+      end,
+      function()
+        async.task_group(function(group) group:create_task(waits(waits_again)) end)
+      end,
+    }
+    for i, body in ipairs(bodies) do
+      local reports = collect(function()
+        local task = async.create_task(body)
+        settle()
+        task:cancel()
+        failure(async.await, task)
+      end, { debug = true, slow_callback = 3600 })
+      assert.equal(0, #reports, i)
+    end
   end)
 
   it("is reported once", function()

@@ -1,5 +1,6 @@
 -- luawait.testing: cancellation at every wait, and calls that fail on purpose.
 local async = require "luawait"
+local std = require "luawait.std"
 local testing = require "luawait.testing"
 local echo = require "spec.support.echo"
 local faults = require "spec.support.faults"
@@ -63,6 +64,12 @@ describe("cancel_at_every_wait", function()
       return "fine"
     end, { check = function(ok, err, n) log(("%s:%s:%d"):format(ok, err, n)) end })
     assert.equal("false:CancelledError:1 true:fine:2", tostring(log))
+  end)
+
+  it("lets such a run end with any error, nil too", function()
+    assert.equal(1, testing.cancel_at_every_wait(function()
+      if not pcall(async.sleep, 1) then error() end
+    end))
   end)
 
   it("cancels a task that lets others have their turn", function()
@@ -131,6 +138,15 @@ describe("cancel_at_every_wait", function()
     assert.equal(1, runs)
   end)
 
+  it("works where luawait.std is installed, whose pcall cancellations pass", function()
+    local _ <close> = helpers.defer(std.uninstall)
+    std.install()
+    assert.equal(2, testing.cancel_at_every_wait(function()
+      async.sleep(1)
+      async.sleep(1)
+    end))
+  end)
+
   it("works with a seed", function()
     assert.is_true(testing.cancel_at_every_wait(structured, { seed = 4 }) > 6)
   end)
@@ -139,6 +155,8 @@ describe("cancel_at_every_wait", function()
     assert.is_truthy(helpers.failure_text(testing.cancel_at_every_wait, 1):find("bad argument #1", 1, true))
     local text = helpers.failure_text(testing.cancel_at_every_wait, print, { chek = print })
     assert.is_truthy(text:find("bad argument #2 to 'cancel_at_every_wait' (unknown option 'chek')", 1, true), text)
+    text = helpers.failure_text(testing.cancel_at_every_wait, print, { explore = 5 })
+    assert.matches("bad argument #2 to 'cancel_at_every_wait' (option 'explore' is not for", text, 1, true)
   end)
 end)
 
@@ -200,6 +218,12 @@ describe("fail_at_every_call", function()
   it("complains of wrong arguments", function()
     assert.is_truthy(helpers.failure_text(testing.fail_at_every_call, "disk", print):find("bad argument #1", 1, true))
     assert.is_truthy(helpers.failure_text(testing.fail_at_every_call, "allocation"):find("bad argument #2", 1, true))
+    for option, value in pairs({ explore = 5, fail = { allocation = 1 } }) do
+      local text = helpers.failure_text(testing.fail_at_every_call, "allocation", print, { [option] = value })
+      assert.matches("bad argument #3 to 'fail_at_every_call' (option '" .. option .. "' is not for", text, 1, true)
+    end
+    local text = helpers.failure_text(testing.fail_at_every_call, "allocation", print, { debug = 1 })
+    assert.matches("bad argument #3 to 'fail_at_every_call' (option 'debug': boolean expected", text, 1, true)
   end)
 end)
 

@@ -59,6 +59,8 @@ describe("testing.it", function()
     assert.is_truthy(helpers.failure_text(testing.it, "x", 1):find("bad argument #2 to 'it'", 1, true))
     local text = helpers.failure_text(testing.it, "x", print, { sead = 1 })
     assert.is_truthy(text:find("bad argument #3 to 'it' (unknown option 'sead')", 1, true), text)
+    text = helpers.failure_text(testing.it, "x", print, { debug = 1 })
+    assert.is_truthy(text:find("bad argument #3 to 'it' (option 'debug'", 1, true), text)
   end)
 end)
 
@@ -103,6 +105,14 @@ describe("a test of testing.it that fails", function()
     ]])
     assert.is_truthy(text:find("TimeoutError: the test takes too long", 1, true), text)
     assert.is_truthy(text:find("Task-1", 1, true), text)
+  end)
+
+  it("for being an async function, which nobody awaits, is told of that", function()
+    local text = busted([[
+      testing.it("does nothing", async(function() error("not reached") end))
+    ]])
+    assert.is_truthy(text:find("0 successes / 0 failures / 1 error", 1, true), text)
+    assert.is_truthy(text:find("was never awaited", 1, true), text)
   end)
 
   it("for what it leaves behind is told of that", function()

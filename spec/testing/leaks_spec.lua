@@ -1,6 +1,7 @@
 -- luawait.testing: what a test leaves behind makes it fail, and so does what nobody was told of.
 local async = require "luawait"
 local net = require "luawait.net"
+local process = require "luawait.process"
 local testing = require "luawait.testing"
 local tty = require "luawait.tty"
 local helpers = require "spec.support.helpers"
@@ -55,7 +56,7 @@ describe("a test that leaves behind", function()
 
   it("a callback that has itself called again fails", function()
     local function again() async.call_soon(again) end
-    finds(leaks_of(again), "leaks_spec.lua:57, due at once")
+    finds(leaks_of(again), "leaks_spec.lua:58, due at once")
   end)
 
   it("a callback that is still to come fails", function()
@@ -131,6 +132,14 @@ describe("nothing is left behind by", function()
     end)
   end)
 
+  it("a test that cancels in its last line what has to wait for the system: a program's end", function()
+    testing.run(function()
+      local task = async.create_task(function() process.run({ "sleep", "60" }) end)
+      async.sleep(0.01)
+      task:cancel()
+    end)
+  end)
+
   it("a test that closes a server and its streams in its last lines", function()
     testing.run(function()
       local server = net.serve("127.0.0.1", 0, function(stream) stream:read() end)
@@ -156,6 +165,13 @@ describe("nothing is left behind by", function()
     testing.run(function() async.sleep(1) end)
     assert.is_truthy(file:seek())
     held = nil
+  end)
+
+  it("a program that was started without stdin, stdout or stderr", function()
+    for _, missing in ipairs({ "<&-", ">&-", "2>&-", "<&- >&- 2>&-" }) do
+      local command = [["%s" -e 'require("luawait.testing").run(function() end)' ]] .. missing
+      assert.is_true(os.execute(command:format(os.getenv("LUA") or "lua5.4")), missing)
+    end
   end)
 
   it("a file that nobody holds any more", function()
@@ -203,6 +219,13 @@ describe("the error of a test", function()
     finds(err, "reported to the exception handler")
     finds(err, "lost")
     assert.equal("lost", err.reports[1].error)
+  end)
+
+  it("is that of a coroutine that nobody awaited, and not that of a later test", function()
+    local fetch = async(function() end)
+    local err = helpers.failure(testing.run, function() fetch() end)
+    finds(err, "coroutine 'fetch' was never awaited")
+    testing.run(helpers.collect_garbage)
   end)
 
   it("is that of a callback", function()
@@ -260,13 +283,16 @@ describe("testing.run", function()
   it("complains of options that are unknown or wrong, at the place of the call", function()
     for option, bad in pairs({
       clock = "fast", autojump = 1, patience = -1, seed = 1.5, explore = 0, timeout = "x", leaks = { task = true },
-      fail = { allocation = 0 }, check = 1,
+      fail = { allocation = 0 }, check = 1, debug = 1, slow_callback = "1", watchdog = -1, signals = 0,
+      shutdown_timeout = 0 / 0,
     }) do
       local text = helpers.failure_text(testing.run, print, { [option] = bad })
       assert.is_truthy(text:find(("option '%s'"):format(option), 1, true), text)
       assert.is_truthy(text:find("bad argument #2 to 'run'", 1, true), text)
     end
-    local text = helpers.failure_text(testing.run, print, { sead = 1 })
+    local text = helpers.failure_text(testing.run, print, { check = print })
+    assert.is_truthy(text:find("bad argument #2 to 'run' (option 'check' is not for this function)", 1, true), text)
+    text = helpers.failure_text(testing.run, print, { sead = 1 })
     assert.is_truthy(text:find("bad argument #2 to 'run' (unknown option 'sead')", 1, true), text)
     text = helpers.failure_text(testing.run, print, 1)
     assert.is_truthy(text:find("table expected, got number", 1, true), text)

@@ -1,5 +1,6 @@
 -- luawait.testing: seeds, and the sequencer.
 local async = require "luawait"
+local std = require "luawait.std"
 local testing = require "luawait.testing"
 local helpers = require "spec.support.helpers"
 
@@ -252,7 +253,7 @@ describe("a sequencer", function()
     end)
   end)
 
-  it("is broken when a wait for a turn is cancelled", function()
+  local function is_broken_by_a_cancellation()
     testing.run(function()
       local sequence = testing.sequencer()
       local second = async.create_task(function() local _ <close> = sequence(2) end)
@@ -263,6 +264,29 @@ describe("a sequencer", function()
       assert.is_true(second:cancelled())
       assert.is_truthy(tostring(third:exception()):find("RuntimeError: the sequence is broken: turn 2", 1, true))
       assert.is_truthy(helpers.failure_text(sequence, 1):find("the sequence is broken", 1, true))
+    end)
+  end
+
+  it("is broken when a wait for a turn is cancelled", is_broken_by_a_cancellation)
+
+  it("is so where luawait.std is installed, whose pcall cancellations pass", function()
+    local _ <close> = helpers.defer(std.uninstall)
+    std.install()
+    is_broken_by_a_cancellation()
+  end)
+
+  it("is whole after a call from where nobody can wait", function()
+    testing.run(function()
+      local sequence, failed = testing.sequencer(), 0
+      local function call()
+        failed = failed + 1
+        assert.matches("RuntimeError: cannot wait", helpers.failure_text(sequence, 2), 1, true)
+        return false
+      end
+      table.sort({ 1, 2 }, call)
+      assert.is_true(failed > 0)
+      do local _ <close> = sequence(1) end
+      do local _ <close> = sequence(2) end
     end)
   end)
 

@@ -163,6 +163,21 @@ describe("the virtual clock and I/O", function()
     end)
   end)
 
+  it("goes on with it also where nobody has set a deadline", function()
+    run_pair(function(client, peer, server)
+      local echo = async.create_task(function()
+        while true do peer:write(peer:read()) end
+      end)
+      local stop = async.time() + 0.001
+      while async.time() < stop do
+        client:write("x")
+        client:read()
+      end
+      echo:cancel()
+      server:close()
+    end, { timeout = 30 })
+  end)
+
   it("does not jump over an answer that comes in real time", function()
     local took = real_seconds(run_pair, function(client, peer)
       async.create_task(function()
@@ -227,6 +242,21 @@ describe("advance", function()
     assert.is_truthy(err.message:find("5.0 s left", 1, true), err.message)
   end)
 
+  it("is not what the cleanup of tasks that are left waits for", function()
+    local cleaned
+    testing.run(function()
+      async.create_task(function()
+        local _ <close> = helpers.defer(function()
+          async.sleep(60)
+          cleaned = async.time()
+        end)
+        helpers.forever()
+      end)
+      testing.advance(1)
+    end, { autojump = false, leaks = false })
+    assert.equal(61, cleaned)
+  end)
+
   it("works beside jumps", function()
     testing.run(function()
       local task = async.create_task(helpers.forever)
@@ -263,6 +293,18 @@ describe("advance", function()
         assert.is_truthy(text:find(case[2], 1, true), text)
       end
       assert.equal(0, async.time())
+    end)
+  end)
+
+  it("does not go beyond what the clock can show", function()
+    testing.run(function()
+      async.sleep(5)
+      for _, seconds in ipairs({ 1e10, 1e300 }) do
+        local text = helpers.failure_text(testing.advance, seconds)
+        assert.is_truthy(text:find("bad argument #1 to 'advance' (the clock does not go so far", 1, true), text)
+      end
+      testing.advance(9e9)
+      assert.equal(9000000005, async.time())
     end)
   end)
 

@@ -3,7 +3,7 @@ local core = require "luawait.core"
 local faults = require "luawait.testing.faults"
 
 local hooks = core.testing
-local errors = core.errors
+local errors, try = core.errors, core.try -- the global pcall may be one that cancellations pass
 local unpack = table.unpack
 
 local play = {}
@@ -11,7 +11,8 @@ local play = {}
 --- Something was left behind when a test had ended: `leaks` is an array of descriptions.
 play.LeakError = errors.class("LeakError", errors.Error)
 
-local TURNS = 100 -- that what is ending at the end of the test gets to do so
+local TURNS = 100 -- that what is ending at the end of the test gets to do so, ...
+local REAL_SECONDS = 10 -- ... and what a cancelled task gets whose end is I/O, if shutdown_timeout is not given
 
 -- Also what only a finalizer lets go.
 local function collect_garbage()
@@ -72,6 +73,26 @@ local function left_descriptors(before)
   return new_descriptors(before)
 end
 
+-- Is there a task that was cancelled, and I/O on which that may wait, as for the end of a program?
+local function is_task_ending()
+  if not hooks.io_pending() then return false end
+  local main = core.current_task()
+  for _, task in ipairs(core.all_tasks()) do
+    if task ~= main and task:cancelling() > 0 then return true end
+  end
+  return false
+end
+
+-- Lets what is ending do so; returns what then is left in the loop.
+local function settle(how)
+  local last, turn, left = os.time() + (how.run.shutdown_timeout or REAL_SECONDS), 0, left_in_loop(how.leaks)
+  while #left > 0 and (turn < TURNS or is_task_ending() and os.time() < last) do
+    core.sleep(0)
+    turn, left = turn + 1, left_in_loop(how.leaks)
+  end
+  return left
+end
+
 -- ---- the run ----
 
 local function begin(how, outcome)
@@ -87,16 +108,13 @@ local function finish(how, outcome, ok, ...)
   if how.fail then outcome.allocations, outcome.calls = faults.finish() end -- first: what follows wants memory
   outcome.waits = hooks.waits()
   local main = core.current_task()
-  if not ok then outcome.err = (...) end
-  if how.fail then collect_garbage() end -- what was being made when the call failed is nobody's to close
+  if not ok then outcome.err = (...) == nil and errors.RuntimeError("error object is nil") or (...) end
+  -- what was being made when a call failed is nobody's to close; a coroutine that nobody awaited is reported
+  if how.fail or hooks.coroutines() > 0 then collect_garbage() end
   while main:cancelling() > 0 do main:uncancel() end -- it goes on waiting, and that is meant
-  for _ = 1, TURNS do
-    outcome.left = left_in_loop(how.leaks)
-    if #outcome.left == 0 then break end
-    core.sleep(0)
-  end
+  outcome.left = settle(how)
   if how.leaks.futures then add_all(outcome.left, pending_futures()) end
-  if not ok then error((...), 0) end
+  if not ok then error(outcome.err, 0) end
   return ...
 end
 
@@ -108,9 +126,9 @@ function play.once(fn, how)
   local before = how.leaks.descriptors and hooks.descriptors()
   local function main()
     begin(how, outcome)
-    return finish(how, outcome, pcall(fn))
+    return finish(how, outcome, try(fn))
   end
-  local results = table.pack(pcall(core.run, main, how.run))
+  local results = table.pack(try(core.run, main, how.run))
   if how.fail then faults.finish() end -- the loop may have ended before the test did
   if how.seed then math.randomseed() end
   outcome.ok, outcome.results = results[1], table.pack(unpack(results, 2, results.n))

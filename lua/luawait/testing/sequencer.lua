@@ -37,9 +37,13 @@ function Sequencer:__call(turn)
   check_unbroken(self)
   if turn > 1 then
     local event = gate(self, turn)
-    local ok, err = pcall(event.wait, event)
+    local ok, err = core.try(event.wait, event)
     if not ok then
-      break_off(self, turn)
+      if core.errors.is(err, core.errors.CancelledError) then
+        break_off(self, turn)
+      else
+        self.taken[turn] = nil -- it cannot be waited for here
+      end
       error(err, 0)
     end
     check_unbroken(self)

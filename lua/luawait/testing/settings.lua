@@ -23,23 +23,35 @@ end
 local KINDS = {tasks = true, handles = true, descriptors = true, futures = true}
 local FAULTS = {allocation = true, uv = true}
 local is_kinds = has_only(KINDS, is_boolean)
+local SECONDS = "number of seconds, not below 0,"
 
 -- Each option: whether a value is right, and what is expected.
 local OPTIONS = {
   clock = {function(value) return value == "virtual" or value == "real" end, '"virtual" or "real"'},
   autojump = {is_boolean, "boolean"},
-  patience = {is_seconds, "number of seconds, not below 0,"},
+  patience = {is_seconds, SECONDS},
   seed = {function(value) return math.type(value) == "integer" end, "integer"},
   explore = {is_count, "integer from 1"},
-  timeout = {is_seconds, "number of seconds, not below 0,"},
+  timeout = {is_seconds, SECONDS},
   leaks = {function(value) return is_boolean(value) or is_kinds(value) end,
     "boolean, or table of booleans by tasks, handles, descriptors, futures,"},
   fail = {has_only(FAULTS, is_count), "table {allocation = n} or {uv = n}"},
   check = {function(value) return type(value) == "function" end, "function"},
+  debug = {is_boolean, "boolean"},
+  slow_callback = {is_seconds, SECONDS},
+  watchdog = {is_seconds, SECONDS},
+  signals = {is_boolean, "boolean"},
+  shutdown_timeout = {is_seconds, SECONDS},
 }
 
--- Those of async.run, which checks them itself.
+-- Those that are async.run's, too.
 local RUN_OPTIONS = {debug = true, slow_callback = true, watchdog = true, signals = true, shutdown_timeout = true}
+
+-- What a function has no use for.
+local USELESS = {
+  run = {check = true}, it = {check = true}, cancel_at_every_wait = {explore = true},
+  fail_at_every_call = {explore = true, fail = true},
+}
 
 local function complain(position, name, complaint)
   check.fail(position, name, complaint, 5)
@@ -49,10 +61,12 @@ local function check_each(opts, position, name)
   if type(opts) ~= "table" then complain(position, name, "table expected, got " .. type(opts)) end
   for key, value in pairs(opts) do
     local option = OPTIONS[key]
-    if option and not option[1](value) then
-      complain(position, name, ("option '%s': %s expected"):format(key, option[2]))
-    elseif not option and not RUN_OPTIONS[key] then
+    if not option then
       complain(position, name, check.unknown_option(key))
+    elseif not option[1](value) then
+      complain(position, name, ("option '%s': %s expected"):format(key, option[2]))
+    elseif USELESS[name][key] then
+      complain(position, name, ("option '%s' is not for this function"):format(key))
     end
   end
 end
