@@ -40,8 +40,8 @@ static int try_end(lua_State *L, int status, lua_KContext context) {
   return lua_gettop(L);
 }
 
-/* try_after(err, fn, ...): as try, for what the module does after it has caught `err`, and before it raises it again (or
- * nil). The error stands where Lua puts it for a __close handler: so debug mode knows of both. */
+/* try_after(err, fn, ...): as try, for what the module does after it has caught `err`, and before it raises it again
+ * (or nil). The error stands where Lua puts it for a __close handler: so debug mode knows of both. */
 static int try_after(lua_State *L) {
   lw_check_any(L, 2);
   return try_end(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, try_end), 0); /* err becomes the first result */
@@ -228,7 +228,8 @@ static int bridge_wrap(lua_State *L) {
 }
 
 void lw_open_bridge(lua_State *L, int loop_index, lw_Loop *loop) {
-  static const luaL_Reg funcs[] = {{"pcall", async_pcall}, {"xpcall", async_xpcall}, {"try", try}, {"try_after", try_after}, {NULL, NULL}};
+  static const luaL_Reg funcs[] = {
+      {"pcall", async_pcall}, {"xpcall", async_xpcall}, {"try", try}, {"try_after", try_after}, {NULL, NULL}};
   static const luaL_Reg coroutines[] = {{"resume", bridge_resume}, {"wrap", bridge_wrap}, {NULL, NULL}};
   int library;
   (void)loop;

@@ -190,12 +190,9 @@ static int leaks_descriptors(lua_State *L) {
 }
 
 void lw_open_leaks(lua_State *L, int loop_index) {
-  static const luaL_Reg funcs[] = {{"forget_futures", leaks_forget_futures},
-                                   {"futures", leaks_futures},
-                                   {"coroutines", leaks_coroutines},
-                                   {"handles", leaks_handles},
-                                   {"descriptors", leaks_descriptors},
-                                   {NULL, NULL}};
+  static const luaL_Reg funcs[] = {{"forget_futures", leaks_forget_futures}, {"futures", leaks_futures},
+                                   {"coroutines", leaks_coroutines},         {"handles", leaks_handles},
+                                   {"descriptors", leaks_descriptors},       {NULL, NULL}};
   new_futures(L);
   lw_setfuncs(L, loop_index, funcs);
 }

@@ -230,9 +230,9 @@ void lw_arm(lw_Loop *loop);
 void lw_loop_open(lua_State *L, lw_Loop *loop, uv_loop_t *uv);
 void lw_loop_close(lw_Loop *loop);
 
-/* Before a uv_loop is opened. Where the program was started without stdin, stdout or stderr, /dev/null takes the place: a
- * socket that came to stand there would be taken for it by others, and libuv aborts when it closes such a descriptor of
- * its own. */
+/* Before a uv_loop is opened. Where the program was started without stdin, stdout or stderr, /dev/null takes the place:
+ * a socket that came to stand there would be taken for it by others, and libuv aborts when it closes such a descriptor
+ * of its own. */
 void lw_fill_stdio(void);
 
 /* For a handle that stands in the loop or beside it, with `data` pointing to the loop: counts it, closes it. */

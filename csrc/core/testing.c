@@ -357,12 +357,9 @@ static int testing_gc(lua_State *L) {
 
 void lw_open_testing(lua_State *L, int loop_index, lw_Loop *loop) {
   static const lw_WaitClass blocked_class = {blocked_resumed, blocked_cancel, NULL, blocked_describe, NULL, NULL};
-  static const luaL_Reg funcs[] = {{"blocked", testing_blocked},
-                                   {"waits", testing_waits},
-                                   {"io_pending", testing_io_pending},
-                                   {"after", testing_after},
-                                   {"move", testing_move},
-                                   {NULL, NULL}};
+  static const luaL_Reg funcs[] = {
+      {"blocked", testing_blocked}, {"waits", testing_waits}, {"io_pending", testing_io_pending},
+      {"after", testing_after},     {"move", testing_move},   {NULL, NULL}};
   lw_Testing *testing;
   loop->waits[LW_WAIT_TESTING] = &blocked_class;
   lua_newtable(L);
