@@ -32,8 +32,8 @@ local testing = {}
 --- (default: none; 30 in `it`)
 ---@field leaks? boolean | luawait.testing.Leaks what to look for at the end (default: all); false: nothing
 ---@field fail? luawait.testing.Faults (not of `fail_at_every_call`) makes a call fail, once
----@field check? fun(ok: boolean, err: any, n: integer) (of cancel_at_every_wait and fail_at_every_call) called after
---- each run in which something goes wrong on purpose; `err` is the first result of one that ended well
+---@field check? fun(ok: boolean, err: any, n: integer) (of `cancel_at_every_wait` and `fail_at_every_call`) called
+--- after each run in which something was made to go wrong; `err` is the first result of one that ended well
 
 ---Runs `fn()` as the main task of a fresh loop, on a virtual clock. While I/O is pending (a request in flight, a
 ---listening socket, a stream that reads) the clock goes on with real time. When `fn` has ended, tasks that are on their

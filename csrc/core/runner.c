@@ -60,7 +60,6 @@ int lw_turn(lw_Loop *loop) {
     alive = uv_run(loop->uv, UV_RUN_DEFAULT); /* may end because the program calls uv_stop */
     loop->turning = 0;
   } while (loop->stop == 0 && (alive || loop->ready.first != NULL));
-  lw_loop_poll(loop); /* the last step may have been one behind the poll, and its SIGINTs are not for the next run */
   return loop->stop;
 }
 
@@ -135,6 +134,7 @@ static int run_main(lua_State *L) {
   loop->main = task;
   stop = lw_turn(loop);
   loop->main = NULL;
+  lw_loop_poll(loop); /* the last step may have been one behind the poll: its SIGINTs are not for the next run */
   if (stop != LW_STOP_DONE) return lw_raise_stop(L, loop, stop);
   if (lw_task_node(task)->state == LW_CANCELLED && lw_interrupts(loop) > 0 && lw_task_uncancel(task) == 0)
     return raise_interrupted(L);

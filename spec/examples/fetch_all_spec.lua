@@ -298,7 +298,7 @@ describe("examples/fetch_all", function()
     assert.matches("\n 3  http://127.0.0.1:%d+/flaky/5/x +503 +%- +%d+ +2  HTTP 503 Service Unavailable\n", run.stdout)
     assert.matches("\n +timeline +0 +%d+%.%d%d s\n", run.stdout)
     assert.matches("\n 2  127.0.0.1:%d+/gauge +#+\n", run.stdout)
-    assert.matches("\n 3  127.0.0.1:%d+/flaky/5/x +#+%.+#+\n", run.stdout)
+    assert.matches("\n 3  127.0.0.1:%d+/flaky/5/x +#+ *%.+ *#+\n", run.stdout)
     assert.matches("\n3 URLs: 2 fetched %(10,485,761 bytes%), 1 failed%.\n", run.stdout)
     assert.matches("\nThe waits add up to %d+%.%d%d s; together they took %d+%.%d%d s, %d+%.%d times less%.\n$",
       run.stdout)

@@ -1,5 +1,6 @@
 -- luawait.testing: the virtual clock, advance, wait_all_blocked, and the real time that a test may take.
 local async = require "luawait"
+local fs = require "luawait.fs"
 local net = require "luawait.net"
 local testing = require "luawait.testing"
 local helpers = require "spec.support.helpers"
@@ -461,6 +462,15 @@ describe("opts.timeout", function()
     end, { timeout = 0.05, shutdown_timeout = 600, leaks = false })
     assert.matches("stubborn", err.message)
     assert.is_true(os.time() - started < 300)
+  end)
+
+  it("does not touch one that ends in the step in which its time runs out", function()
+    assert.equal("fine", testing.run(function()
+      fs.stat(".")
+      local stop = os.clock() + 1.1
+      repeat until os.clock() > stop
+      return "fine"
+    end, { timeout = 1 }))
   end)
 
   it("does not touch one that ends in time", function()
