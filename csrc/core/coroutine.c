@@ -25,6 +25,70 @@ lw_Kind lw_kind(lua_State *L, const lw_Loop *loop, int index) {
   return LW_IS_OBJECT;
 }
 
+/* ---- async functions ---- */
+
+enum { FN = 2, METATABLE, NAMED }; /* upvalues of an async function */
+
+/* The name by which an async function is called the first time becomes its function's. */
+static void find_name(lua_State *L, lw_Loop *loop) {
+  lua_Debug ar;
+  lua_pushboolean(L, 1);
+  lua_replace(L, lua_upvalueindex(NAMED));
+  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "n", &ar) || ar.name == NULL || *ar.name == '?') return;
+  lw_push_ref(L, loop, LW_REF_NAMES);
+  lua_pushvalue(L, lua_upvalueindex(FN));
+  lua_pushstring(L, ar.name);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
+static int call_async(lua_State *L) {
+  int i, nargs = lua_gettop(L);
+  if (LW_UNLIKELY(nargs > LW_MAX_ARGS)) return luaL_error(L, "too many arguments");
+  if (LW_UNLIKELY(!lua_toboolean(L, lua_upvalueindex(NAMED)))) find_name(L, lw_loop(L));
+  lua_newuserdatauv(L, 0, FUNCTION + nargs);
+  lua_pushvalue(L, lua_upvalueindex(FN));
+  lua_setiuservalue(L, -2, FUNCTION);
+  for (i = 1; i <= nargs; i++) {
+    lua_pushvalue(L, i);
+    lua_setiuservalue(L, -2, FUNCTION + i);
+  }
+  lua_pushvalue(L, lua_upvalueindex(METATABLE));
+  lua_setmetatable(L, -2);
+  lw_loop(L)->coroutines++;
+  return 1;
+}
+
+/* Puts in the place of an async function on the top what it runs. */
+static void make_plain(lua_State *L) {
+  while (LW_UNLIKELY(lua_tocfunction(L, -1) == call_async)) {
+    lua_getupvalue(L, -1, FN);
+    lua_remove(L, -2);
+  }
+}
+
+/* plain(fn): fn, or what it runs if it is an async function: for those that call a function and wait for it. */
+static int plain(lua_State *L) {
+  lua_settop(L, 1);
+  make_plain(L);
+  return 1;
+}
+
+/* async(fn): an async function. Calling it does not run fn: it returns a Coroutine, which async.await, gather,
+ * create_task and the like run once. Where they are given the async function itself, they run fn. */
+static int new_async(lua_State *L) {
+  lw_Loop *loop = lw_loop(L);
+  if (!lw_callable(L, 1)) lw_typeerror(L, 1, "function");
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1);
+  lw_push_ref(L, loop, LW_REF_COROUTINE);
+  lua_pushboolean(L, 0);
+  lua_pushcclosure(L, call_async, NAMED);
+  return 1;
+}
+
+/* ---- Coroutines ---- */
+
 /* Pushes the name that the function at `index` goes by, or nil. */
 static const char *push_name(lua_State *L, lw_Loop *loop, int index) {
   index = lua_absindex(L, index);
@@ -36,9 +100,12 @@ static const char *push_name(lua_State *L, lw_Loop *loop, int index) {
 }
 
 void lw_push_known_name(lua_State *L, lw_Loop *loop, int index) {
-  const char *name = push_name(L, loop, index);
-  lw_push_function_name(L, index < 0 ? index - 1 : index, name);
-  lua_remove(L, -2);
+  int top = lua_gettop(L);
+  lua_pushvalue(L, index);
+  make_plain(L);
+  lw_push_function_name(L, top + 1, push_name(L, loop, top + 1));
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
 }
 
 /* Pushes the short name of the Coroutine at `index`, for messages. */
@@ -66,9 +133,11 @@ int lw_push_body(lua_State *L, int index) {
   int n = 0;
   if (lua_isfunction(L, index)) {
     lua_pushvalue(L, index);
+    make_plain(L);
     return 0;
   }
   lua_getiuservalue(L, index, FUNCTION);
+  make_plain(L);
   while (lua_getiuservalue(L, index, FUNCTION + n + 1) != LUA_TNONE)
     if (++n >= LUA_MINSTACK / 4) luaL_checkstack(L, 4, "too many arguments");
   lua_pop(L, 1);
@@ -172,7 +241,7 @@ static int await_begin(lua_State *L) {
       lw_use_coroutine(L, loop, 1);
       return 1 + lw_push_body(L, 1);
     case LW_IS_FUNCTION:
-      return 1;
+      return 1 + lw_push_body(L, 1);
     case LW_IS_OBJECT:
       luaL_getmetafield(L, 1, "__await");
       lua_insert(L, 1);
@@ -185,53 +254,6 @@ static int await_begin(lua_State *L) {
       lua_pushfstring(L, "%sbad argument #1 to 'await' (%s)", lua_tostring(L, -1), lua_tostring(L, -2));
       return lua_error(L);
   }
-}
-
-/* ---- async functions ---- */
-
-enum { FN = 2, METATABLE, NAMED }; /* upvalues of an async function */
-
-/* The name by which an async function is called the first time becomes its function's. */
-static void find_name(lua_State *L, lw_Loop *loop) {
-  lua_Debug ar;
-  lua_pushboolean(L, 1);
-  lua_replace(L, lua_upvalueindex(NAMED));
-  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "n", &ar) || ar.name == NULL || *ar.name == '?') return;
-  lw_push_ref(L, loop, LW_REF_NAMES);
-  lua_pushvalue(L, lua_upvalueindex(FN));
-  lua_pushstring(L, ar.name);
-  lua_rawset(L, -3);
-  lua_pop(L, 1);
-}
-
-static int call_async(lua_State *L) {
-  int i, nargs = lua_gettop(L);
-  if (LW_UNLIKELY(nargs > LW_MAX_ARGS)) return luaL_error(L, "too many arguments");
-  if (LW_UNLIKELY(!lua_toboolean(L, lua_upvalueindex(NAMED)))) find_name(L, lw_loop(L));
-  lua_newuserdatauv(L, 0, FUNCTION + nargs);
-  lua_pushvalue(L, lua_upvalueindex(FN));
-  lua_setiuservalue(L, -2, FUNCTION);
-  for (i = 1; i <= nargs; i++) {
-    lua_pushvalue(L, i);
-    lua_setiuservalue(L, -2, FUNCTION + i);
-  }
-  lua_pushvalue(L, lua_upvalueindex(METATABLE));
-  lua_setmetatable(L, -2);
-  lw_loop(L)->coroutines++;
-  return 1;
-}
-
-/* async(fn): an async function. Calling it does not run fn: it returns a Coroutine, which async.await, gather,
- * create_task and the like run once. */
-static int new_async(lua_State *L) {
-  lw_Loop *loop = lw_loop(L);
-  if (!lw_callable(L, 1)) lw_typeerror(L, 1, "function");
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_pushvalue(L, 1);
-  lw_push_ref(L, loop, LW_REF_COROUTINE);
-  lua_pushboolean(L, 0);
-  lua_pushcclosure(L, call_async, NAMED);
-  return 1;
 }
 
 static int coroutine_tostring(lua_State *L) {
@@ -254,7 +276,8 @@ static int coroutine_gc(lua_State *L) {
   return 0;
 }
 
-/* not_awaitable(x): why it cannot be awaited, or nil. This and the next four are for the functions written in Lua. */
+/* not_awaitable(x): why it cannot be awaited, or nil. This, the next four and plain are for the functions written in
+ * Lua. */
 static int not_awaitable(lua_State *L) {
   if (lw_not_awaitable(L, lw_loop(L), 1) == NULL) lua_pushnil(L);
   return 1;
@@ -309,6 +332,7 @@ void lw_open_coroutine(lua_State *L, int loop_index, lw_Loop *loop) {
                                    {"is_callable", is_callable},
                                    {"is_future", is_future},
                                    {"discard", discard},
+                                   {"plain", plain},
                                    {"from_callback", from_callback},
                                    {NULL, NULL}};
   loop->waits[LW_WAIT_AWAIT] = &await_class;

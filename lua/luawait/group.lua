@@ -156,7 +156,7 @@ function group.task_group(fn)
   check.callable(fn, 1, "task_group")
   local self = group.TaskGroup()
   self.has_body = true
-  return finish(self, try(fn, self))
+  return finish(self, try(core.plain(fn), self))
 end
 
 return group

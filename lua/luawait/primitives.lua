@@ -14,7 +14,7 @@ local function with(self, fn, ...)
   check_self(self, core.lock_methods.with, "with", "Lock, Semaphore or Condition")
   check.callable(fn, 1, "with")
   local held <close> = self:acquire()
-  return fn(...)
+  return core.plain(fn)(...)
 end
 
 --- condition:wait_for(predicate): waits until predicate() is true, and returns what it returned: it is called with the

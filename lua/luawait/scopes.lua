@@ -14,7 +14,7 @@ function scopes.timeout(delay, fn, ...)
   if fn == nil then return core.timeout_scope(delay) end
   check.callable(fn, 2, "timeout")
   local scope <close> = core.timeout_scope(delay)
-  return fn(...)
+  return core.plain(fn)(...)
 end
 
 --- The same with a deadline in seconds of the loop's clock (async.time).
@@ -23,7 +23,7 @@ function scopes.timeout_at(when, fn, ...)
   if fn == nil then return core.timeout_scope_at(when) end
   check.callable(fn, 2, "timeout_at")
   local scope <close> = core.timeout_scope_at(when)
-  return fn(...)
+  return core.plain(fn)(...)
 end
 
 local function no_time_left(awaitable)

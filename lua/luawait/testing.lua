@@ -62,7 +62,8 @@ function testing.it(name, fn, opts)
   settings.check(opts, 3, "it")
   local with_timeout = {timeout = REAL_SECONDS}
   for key, value in pairs(opts or {}) do with_timeout[key] = value end
-  local function test() fn() end -- without results: an async function's is a coroutine that is to be missed
+  fn = core.plain(fn)
+  local function test() fn() end -- without results: a coroutine among them is to be missed
   return busted.it(name, function() testing.run(test, with_timeout) end) -- busted looks for the line of its caller
 end
 

@@ -107,12 +107,24 @@ describe("a test of testing.it that fails", function()
     assert.is_truthy(text:find("Task-1", 1, true), text)
   end)
 
-  it("for being an async function, which nobody awaits, is told of that", function()
+  it("for calling an async function without awaiting it is told of that", function()
     local text = busted([[
-      testing.it("does nothing", async(function() error("not reached") end))
+      local fetch = async(function() error("not reached") end)
+      testing.it("does nothing", function() return fetch() end)
     ]])
     assert.is_truthy(text:find("0 successes / 0 failures / 1 error", 1, true), text)
     assert.is_truthy(text:find("was never awaited", 1, true), text)
+  end)
+
+  it("may be an async function", function()
+    local text = busted([[
+      testing.it("fails", async(function()
+        async.sleep(1)
+        error("reached")
+      end))
+    ]])
+    assert.is_truthy(text:find("0 successes / 0 failures / 1 error", 1, true), text)
+    assert.is_truthy(text:find("reached", 1, true), text)
   end)
 
   it("for what it leaves behind is told of that", function()

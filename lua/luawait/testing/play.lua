@@ -126,7 +126,7 @@ function play.once(fn, how)
   local before = how.leaks.descriptors and hooks.descriptors()
   local function main()
     begin(how, outcome)
-    return finish(how, outcome, try(fn))
+    return finish(how, outcome, try(core.plain(fn)))
   end
   local results = table.pack(try(core.run, main, how.run))
   if how.fail then faults.finish() end -- the loop may have ended before the test did
