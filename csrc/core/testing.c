@@ -301,9 +301,9 @@ static int testing_begin(lua_State *L) {
   return 0;
 }
 
-/* waits(): the test is over. How many waits the tasks have begun; they are not counted any more. Nobody advances the
- * clock now: that the tasks which are left can clean up, it jumps. */
-static int testing_waits(lua_State *L) {
+/* finish(): the test is over. Returns how many waits the tasks have begun; they are not counted any more. Nobody
+ * advances the clock now: that the tasks which are left can clean up, it jumps. */
+static int testing_finish(lua_State *L) {
   lw_Testing *testing = running_test(L);
   lua_pushinteger(L, testing->waits);
   testing->waits = -1;
@@ -357,8 +357,8 @@ static int testing_gc(lua_State *L) {
 void lw_open_testing(lua_State *L, int loop_index, lw_Loop *loop) {
   static const lw_WaitClass blocked_class = {blocked_resumed, blocked_cancel, NULL, blocked_describe, NULL, NULL};
   static const luaL_Reg funcs[] = {
-      {"blocked", testing_blocked}, {"waits", testing_waits}, {"io_pending", testing_io_pending},
-      {"after", testing_after},     {"move", testing_move},   {NULL, NULL}};
+      {"blocked", testing_blocked}, {"finish", testing_finish}, {"io_pending", testing_io_pending},
+      {"after", testing_after},     {"move", testing_move},     {NULL, NULL}};
   lw_Testing *testing;
   loop->waits[LW_WAIT_TESTING] = &blocked_class;
   lua_newtable(L);

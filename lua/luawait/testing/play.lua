@@ -106,7 +106,7 @@ end
 
 local function finish(how, outcome, ok, ...)
   if how.fail then outcome.allocations, outcome.calls = faults.finish() end -- first: what follows wants memory
-  outcome.waits = hooks.waits()
+  outcome.waits = hooks.finish()
   local main = core.current_task()
   if not ok then outcome.err = (...) == nil and errors.RuntimeError("error object is nil") or (...) end
   -- what was being made when a call failed is nobody's to close; a coroutine that nobody awaited is reported
