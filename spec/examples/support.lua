@@ -3,6 +3,8 @@ local helpers = require "spec.support.helpers"
 
 local support = {}
 
+local python = os.getenv("LUAWAIT_PYTHON") or "python3"
+
 local function quote(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
@@ -69,7 +71,7 @@ end
 
 -- The same with what takes a program of its own.
 local function run_watched(line, limit, stdin, work, opts)
-  local words = { "python3", "-B", here .. "run_bounded.py", "--limit", limit, "--stdin", stdin }
+  local words = { python, "-B", here .. "run_bounded.py", "--limit", limit, "--stdin", stdin }
   local function add(...) table.move({ ... }, 1, select("#", ...), #words + 1, words) end
   if opts.terminal then add("--terminal") end
   if opts.interrupt_at then add("--interrupt-at", opts.interrupt_at) end
@@ -110,7 +112,7 @@ end
 -- Starts the servers of servers.py on a directory. Returns their ports by name, and the function that ends them.
 function support.serve(tree)
   local work = support.temporary()
-  local pipe = assert(io.popen(command_line({ "python3", "-B", here .. "servers.py", tree, work }), "w"))
+  local pipe = assert(io.popen(command_line({ python, "-B", here .. "servers.py", tree, work }), "w"))
   local function stop()
     pipe:close()
     support.remove(work)

@@ -44,7 +44,7 @@ describe("input", function()
     local path = os.tmpname()
     local _ <close> = helpers.defer(function() os.remove(path) end)
     helpers.write_file(path, 'io.write(("[%s]"):format(require("luawait.core").input.read(0)))')
-    local pipe <close> = assert(io.popen(([[python3 -c '
+    local pipe <close> = assert(io.popen(([[${LUAWAIT_PYTHON:-python3} -c '
 import os, sys
 ours, theirs = os.pipe()
 os.set_blocking(ours, False)

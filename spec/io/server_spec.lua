@@ -604,7 +604,7 @@ describe("Running out of descriptors", function()
         -- It connects when it is told to, and gives the descriptors back when the connection is gone.
         local client = io.popen(([=[
           read port
-          python3 2>/dev/null -c '
+          ${LUAWAIT_PYTHON:-python3} 2>/dev/null -c '
         import socket, sys
         socket.create_connection(("127.0.0.1", int(sys.argv[1]))).recv(1)' $port
           prlimit --pid %d --nofile=100:]=]):gsub("\n        ", "\n"):format(system.pid), "w")

@@ -58,7 +58,7 @@ local function terminal(source, ...)
     os.remove(path)
     os.remove(said)
   end)
-  local words = { "python3 spec/support/terminal.py" }
+  local words = { "${LUAWAIT_PYTHON:-python3} spec/support/terminal.py" }
   for _, step in ipairs({ ... }) do words[#words + 1] = quote(step) end
   words[#words + 1] = "-- " .. command_of(source, path, said)
   local printed = system.output(table.concat(words, " ") .. " 2>&1"):gsub("\r\n", "\n")
@@ -90,7 +90,7 @@ describe("stdin", function()
   end)
 
   -- Has a socket for stdin.
-  local with_socket = ([[python3 -c %s blocking PROGRAM]]):format(quote([[
+  local with_socket = ([[${LUAWAIT_PYTHON:-python3} -c %s blocking PROGRAM]]):format(quote([[
 import os, socket, subprocess, sys
 ours, theirs = socket.socketpair()
 ours.sendall(b"hello\n")

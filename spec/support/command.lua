@@ -48,8 +48,8 @@ function command.type(args, steps, opts)
   opts = opts or {}
   local script = {}
   for i, each in ipairs(steps) do script[i] = step(each[1], each[2]) end
-  local result = shell(("%s python3 spec/support/terminal.py %s -- %s %s"):format(opts.prefix or "", words(script),
-    opts.path or "bin/luawait", words(args)))
+  local result = shell(("%s ${LUAWAIT_PYTHON:-python3} spec/support/terminal.py %s -- %s %s"):format(
+    opts.prefix or "", words(script), opts.path or "bin/luawait", words(args)))
   if result.status ~= (opts.status or 0) then
     error(("status %d; %s; the terminal shows:\n%s"):format(result.status, result.stderr, result.stdout), 2)
   end
