@@ -70,7 +70,7 @@ describe("without memory:", function()
   end
 
   it("opening the module", function()
-    round("once", 1, 'require "luawait" require "luawait.net" require "luawait.fs"', "")
+    round("once", 1, 'require "luawait" require "luawait.net" require "luawait.fs" require "luawait.testing"', "")
   end)
 
   for _, name in ipairs(programs.names()) do

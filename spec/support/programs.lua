@@ -1,30 +1,41 @@
 --- Programs that together touch every public function, for the specs that put obstacles in the way of each of their
 -- steps: an allocation fails, a call of libuv fails, the state is closed, the collector runs.
 --
--- Each is Lua source with `async`, `std`, `net`, `fs`, `process`, `signal` and `tty` as globals (see prelude_of). It
--- ends by itself, well if nothing is put in its way; whatever is, it ends in time, with an error or without. Where
--- one part of a program fails, the others come to know it by means of the library.
+-- Each is Lua source with `async`, `std`, `net`, `fs`, `process`, `signal`, `testing` and `tty` as globals (see
+-- prelude_of). It ends by itself, well if nothing is put in its way; whatever is, it ends in time, with an error or
+-- without. Where one part of a program fails, the others come to know it by means of the library.
 local programs = {}
 
---- Where programs make their files. Whoever runs programs removes it in the end: some are ended in the middle.
-programs.scratch = os.tmpname() .. ".files"
+-- With what the names of all files begin that programs make.
+local scratch = os.tmpname()
 
-local MODULES = { "std", "net", "fs", "process", "signal", "tty" }
+local MODULES = { "std", "net", "fs", "process", "signal", "testing", "tty" }
 
-local prelude = ("scratch = %q\n"):format(programs.scratch) .. [[
+local prelude = [[
 async = require "luawait"
 async.set_exception_handler(function() end)
 -- One that has lost a wake-up ends with TimeoutError. Where memory runs out (torture.c sets `starving`) that may be the
 -- program's own fault: it ends soon.
 function run(fn, opts)
-  return async.run(function() return async.timeout(starving and 0.2 or 20, fn) end, opts)
+  return async.run(function() return async.timeout(starving and 0.1 or 20, fn) end, opts)
 end
 ]]
 
---- What runs before the program with this source: it loads the modules that are named there, since that happens anew
---- for each of its steps.
+-- new_path() gives a name for a file or directory that no other call gives, nor any in another state.
+local paths = [[
+local name, count = os.tmpname(), 0
+os.remove(name)
+function new_path()
+  count = count + 1
+  return %q .. name:match("[^/]*$") .. count
+end
+]]
+
+--- What runs before the program with this source: it makes what is named there and no more, since that happens anew for
+--- each of its steps.
 function programs.prelude_of(source)
   local lines = { prelude }
+  if source:find("new_path", 1, true) then lines[2] = paths:format(scratch) end
   for _, name in ipairs(MODULES) do
     local named = source:find("%f[%w_]" .. name .. "%.")
     if named then lines[#lines + 1] = ('%s = require "luawait.%s"\n'):format(name, name) end
@@ -452,8 +463,7 @@ sources["net: more than fits the socket, readers and writers that wait and are c
 
 sources["net: Unix sockets"] = [[
   run(function()
-    local path = os.tmpname()
-    os.remove(path)
+    local path = new_path()
     local _ <close> = setmetatable({}, { __close = function() os.remove(path) end })
     local server <close> = net.serve_unix(path, function(stream)
       stream:write(#stream:read_all(), "\n")
@@ -529,13 +539,13 @@ sources["net: names"] = [[
     client:read()
   end)]]
 
--- For the programs below: runs fn(dir) with an empty directory, which programs.scratch names.
+-- For the programs below: runs fn(dir) with an empty directory.
 local files = [[
   local function in_directory(fn)
-    os.execute("rm -rf '" .. scratch .. "'")
+    local dir = new_path()
     run(function()
-      fs.mkdir(scratch)
-      fn(scratch)
+      fs.mkdir(dir)
+      fn(dir)
     end)
   end
 ]]
@@ -686,7 +696,7 @@ sources["tty: the standard streams"] = [[
     pcall(tty.set_mode, "raw")
   end)]]
 sources["testing"] = [[
-  local testing, stderr = require "luawait.testing", io.stderr
+  local stderr = io.stderr
   local _ <close> = setmetatable({}, { __close = function() io.stderr = stderr end })
   io.stderr = { write = function() end } -- where the seed of a run that fails goes
   testing.run(function()
@@ -715,9 +725,9 @@ function programs.names()
   return names
 end
 
---- Removes what they left.
+--- Removes what they left. To be called by whoever has run some: they do not, since some are ended in the middle.
 function programs.clean()
-  os.execute(("rm -rf '%s' '%s'"):format(programs.scratch, (programs.scratch:gsub("%.files$", ""))))
+  os.execute(("rm -rf '%s'*"):format(scratch))
 end
 
 --- All of them as one text.
