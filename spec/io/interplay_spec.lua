@@ -118,11 +118,13 @@ local operations = {
   function(world) async.timeout(0.001, world.udp.recv, world.udp) end,
 }
 
+local bulk = ("x"):rep(300000) -- more than a socket holds
+
 -- Few of those of which each leaves something to the system for a while, or which take a thread.
 local rare = {
   function(world)
     local stream <close> = net.connect_unix("\0" .. world.path)
-    async.timeout(0.001, stream.write, stream, ("x"):rep(300000))
+    async.timeout(0.001, stream.write, stream, bulk)
   end,
   function(world) ask(net.connect("127.0.0.1", world.port)) end,
   function() net.resolve("localhost", 80) end,
@@ -151,7 +153,7 @@ local function round(world)
     local err = not tasks[i]:cancelled() and tasks[i]:exception()
     local name = err and helpers.kind(err)
     local known = not err or name == "TimeoutError" or name == "OSError" or name == "CancelledError"
-    assert.is_true(known, tostring(err))
+    if not known then error(err) end -- a hundred thousand times assert.is_true would take as long as all the rest
   end
   if not all:cancelled() then all:exception() end
 end
