@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs specs with busted under Lua 5.4: scripts/spec.sh [FILE OR BUSTED OPTION...]
-# Without arguments all of spec/, each file in a process of its own, at a time one more than there are processors.
+# Without arguments all of spec/, each file in a process of its own, at a time two more than there are processors.
 # The runner is loaded as a module, because the installed `busted` may belong to another Lua.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -18,11 +18,12 @@ export logs
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 # Those that take longest begin first.
 {
-  ls spec/core/memory_spec.lua spec/examples/fetch_all_spec.lua spec/io/faults_spec.lua spec/io/interplay_spec.lua
+  ls spec/core/memory_spec.lua spec/examples/fetch_all_spec.lua spec/io/faults_spec.lua spec/io/interplay_spec.lua \
+    spec/packaging/install_spec.lua
   find spec -name '*_spec.lua' | sort
 } | awk '!seen[$0]++' >"$logs/files"
 # shellcheck disable=SC2016 # the variables of that shell
-xargs -P "$((jobs + 1))" -n 1 sh -c '
+xargs -P "$((jobs + 2))" -n 1 sh -c '
   status=0
   scripts/spec.sh "$1" >"$logs/$(echo "$1" | tr / -)" 2>&1 </dev/null || status=$?
   echo "$status $1"' sh <"$logs/files" | {
