@@ -7,6 +7,7 @@
 #include "core/monitor.h"
 #include "core/runner.h"
 #include "core/task.h"
+#include "core/timers.h"
 #include "embed/embed.h"
 
 enum { THREAD = 1, ROOM = 10, MS = 1000000 };
@@ -134,12 +135,17 @@ int luawait_open(lua_State *L, const luawait_Options *options) {
 
 static void on_timeout(uv_timer_t *timer) { (void)timer; }
 
+/* Rounded up, without the mathematical library, which a program that links this one would have to name. */
+static uint64_t milliseconds(double seconds) {
+  return seconds < 1e9 ? (lw_ns(seconds) + 999999) / 1000000 : UINT32_MAX;
+}
+
 /* One turn, whose poll waits for at most `timeout` seconds. */
 static void turn_once(lw_Embed *embed, double timeout) {
   lw_Loop *loop = embed->loop;
   if (timeout > 0) {
     uv_update_time(loop->uv);
-    uv_timer_start(&embed->timer, on_timeout, timeout < 1e9 ? (uint64_t)ceil(timeout * 1e3) : UINT32_MAX, 0);
+    uv_timer_start(&embed->timer, on_timeout, milliseconds(timeout), 0);
   }
   loop->turning = 1;
   uv_run(loop->uv, timeout == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);

@@ -22,10 +22,10 @@ local function cached(name)
   return helpers.read_file(build .. "/CMakeCache.txt"):match("\n" .. name .. ":%w+=([^\n]*)") or ""
 end
 
--- The options that a program needs to be linked with what was built: sanitizers, if there are any.
+-- The options that a program needs to be linked with what was built: sanitizers or counters, if there are any.
 local function flags()
   local sanitizers = cached("LUAWAIT_SANITIZE")
-  return sanitizers ~= "" and "-fsanitize=" .. sanitizers or ""
+  return sanitizers ~= "" and "-fsanitize=" .. sanitizers or cached("CMAKE_C_FLAGS"):match("%-%-coverage") or ""
 end
 
 local PROGRAM = [["
