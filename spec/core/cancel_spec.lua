@@ -1,5 +1,6 @@
 local async = require "luawait"
 local helpers = require "spec.support.helpers"
+local std = require "luawait.std"
 
 local failure, failure_kind, failure_text = helpers.failure, helpers.failure_kind, helpers.failure_text
 local run, settle, forever, defer = helpers.test, helpers.settle, helpers.forever, helpers.defer
@@ -483,6 +484,17 @@ describe("a cancellation that passes on", function()
       for i, message in ipairs { "direct", "direct", "gathered", "gathered" } do
         assert.equal(message, failure(async.await, tasks[i]).message)
       end
+    end)
+  end)
+
+  it("brings its message also into a coroutine in which the task awaits a future", function()
+    run(function()
+      local fut = async.Future()
+      local task = async.create_task(std.coroutine.wrap(function() async.await(fut) end))
+      settle()
+      task:cancel("why")
+      assert.equal("why", failure(async.await, task).message)
+      assert.is_true(fut:cancelled())
     end)
   end)
 
