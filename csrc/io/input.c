@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -85,10 +86,18 @@ static int input_ready(lua_State *L) {
   return raise_os(L, err, "poll");
 }
 
+/* A terminal that is going says EIO before it says that it has ended, and goes on so in the background. */
+static int is_gone(int fd, int error) {
+  struct stat st;
+  return error == EIO && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
+}
+
 /* read(fd): what can be read now, at most 4 KiB; "" if that is nothing, nil at the end. Raises OSError. */
 static int input_read(lua_State *L) {
   char buffer[4096];
-  ssize_t n = read(check_fd(L), buffer, sizeof buffer);
+  int fd = check_fd(L);
+  ssize_t n = read(fd, buffer, sizeof buffer);
+  if (n < 0 && is_gone(fd, errno)) n = 0;
   if (n < 0 && errno != EINTR && errno != EAGAIN) return raise_os(L, uv_translate_sys_error(errno), "read");
   if (n == 0)
     lua_pushnil(L);

@@ -54,6 +54,27 @@ os.execvp(sys.argv[1], sys.argv[1:])' '%s' '%s' 2>&1]]):format(os.getenv("LUA") 
     assert.equal("[]", pipe:read("a"))
   end)
 
+  it("is at its end where a terminal has gone, which says EIO at first", function()
+    local path = os.tmpname()
+    local _ <close> = helpers.defer(function() os.remove(path) end)
+    helpers.write_file(path, 'io.write(("[%s]"):format(require("luawait.core").input.read(0)))')
+    local pipe <close> = assert(io.popen(([[${LUAWAIT_PYTHON:-python3} -c '
+import os, pty, signal, sys
+out = os.dup(1)
+child, master = pty.fork()
+if child == 0:
+    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+    if os.fork() == 0:
+        os.setpgid(0, 0) # in the background read says EIO, too, and always
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        os.execvp(sys.argv[1], sys.argv[1:])
+    os.wait()
+    os._exit(0)
+os.waitpid(child, 0)' '%s' '%s']]):format(os.getenv("LUA") or "lua5.4", path)))
+    assert.equal("[nil]", pipe:read("a"))
+  end)
+
   it("can be cancelled, and waited for again", function()
     local result = helpers.child_output([[
       local input = require("luawait.core").input
