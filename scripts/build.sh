@@ -1,5 +1,6 @@
 #!/bin/sh
 # Configures and builds into a directory (default: build): scripts/build.sh [DIR [CMAKE OPTION...]]
+# What the directory was configured with before stays so, where nothing else is asked for.
 # Environment: CC, LUAWAIT_WERROR=ON (warnings are errors), LUAWAIT_TARGET (default: all that is installed).
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -16,7 +17,7 @@ jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if ! cmake -S . -B "$directory" "-DLUAWAIT_WERROR=${LUAWAIT_WERROR:-OFF}" "$@" >"$log" 2>&1; then
+if ! cmake -S . -B "$directory" ${LUAWAIT_WERROR:+"-DLUAWAIT_WERROR=$LUAWAIT_WERROR"} "$@" >"$log" 2>&1; then
   cat "$log" >&2
   exit 1
 fi
