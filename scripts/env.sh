@@ -17,7 +17,5 @@ unset LUA_PATH_5_4 LUA_CPATH_5_4 LUA_INIT LUA_INIT_5_4
 # nginx is in sbin, which is not on everybody's PATH.
 PATH=$PATH:/usr/sbin:/sbin:$rocks/bin
 LUA=$("$root/scripts/find_lua.sh")
-# What `python3` runs in the end, for specs: a version manager's stand-in takes several times as long to start.
-LUAWAIT_PYTHON=${LUAWAIT_PYTHON:-$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null || echo python3)}
 
-export LUAWAIT_BUILD LUAWAIT_PYTHON LUA LUA_PATH LUA_CPATH PATH
+export LUAWAIT_BUILD LUA LUA_PATH LUA_CPATH PATH

@@ -6,6 +6,9 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/scripts/env.sh"
 cd "$root"
+# What `python3` runs in the end: a version manager's stand-in takes several times as long to start.
+LUAWAIT_PYTHON=${LUAWAIT_PYTHON:-$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null || echo python3)}
+export LUAWAIT_PYTHON
 if [ $# -gt 0 ]; then
   exec "$LUA" scripts/busted.lua --output "$root/scripts/busted_report.lua" "$@"
 fi

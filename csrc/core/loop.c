@@ -15,8 +15,7 @@ static const char LOOP = 0;
 
 enum {
   TURN_NS = 1000000, /* one go at the ready queue, before I/O gets its chance again */
-  CHECK_STEPS = 64,  /* steps between two looks at the clock */
-  MS = 1000000       /* nanoseconds */
+  CHECK_STEPS = 64   /* steps between two looks at the clock */
 };
 
 lw_Loop *lw_loop_of(lua_State *L) {
@@ -223,8 +222,9 @@ static void on_timer(uv_timer_t *timer) {
   if (loop->ready.first == NULL) lw_arm(loop); /* nobody minds: the next deadline keeps the loop alive */
 }
 
-/* Sets the uv_timer for the earliest deadline, rounded up to the next millisecond: so many sleeps share one wake-up,
- * and none ends early. */
+uint64_t lw_ms(uint64_t ns) { return ns / 1000000 + (ns % 1000000 != 0); }
+
+/* Sets the uv_timer for the earliest deadline in whole milliseconds: so many sleeps share one wake-up. */
 void lw_arm(lw_Loop *loop) {
   uint64_t due;
   if (loop->timers.count == 0) {
@@ -233,7 +233,7 @@ void lw_arm(lw_Loop *loop) {
     return;
   }
   uv_update_time(loop->uv); /* libuv counts its poll from the cached time, which is stale after a long turn */
-  due = (loop->timers.entries[0].key + MS - 1) / MS;
+  due = lw_ms(loop->timers.entries[0].key);
   if (due == loop->armed) return;
   loop->armed = due;
   uv_timer_start(&loop->timer, on_timer, due > uv_now(loop->uv) ? due - uv_now(loop->uv) : 0, 0);

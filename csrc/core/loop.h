@@ -206,6 +206,9 @@ static inline void lw_push_ref(lua_State *L, const lw_Loop *loop, lw_Ref ref) {
 /* Nanoseconds of the loop's monotonic clock. */
 uint64_t lw_now(const lw_Loop *loop);
 
+/* Nanoseconds in milliseconds, which libuv's timers and polls take, rounded up: none ends early. */
+uint64_t lw_ms(uint64_t ns);
+
 /* Puts a node that is in no list at the end of the ready queue. Never fails. */
 void lw_ready(lw_Loop *loop, lw_Node *node);
 

@@ -12,7 +12,6 @@
 /* The registry holds the lw_Testing, and the task that had its turn last, under the addresses of these. */
 static const char TESTING = 0, STEPPING = 0;
 
-enum { MS = 1000000 };
 #define NS 1e9
 #define LATEST 9.2e18 /* nanoseconds that the virtual clock can show; 292 years */
 
@@ -158,7 +157,7 @@ static void on_wake(uv_timer_t *timer) { (void)timer; }
 /* The poll ends after that many nanoseconds, at the latest. */
 static void end_poll_after(lw_Loop *loop, uint64_t delay) {
   uv_update_time(loop->uv);
-  uv_timer_start(&loop->timer, on_wake, delay / MS + (delay % MS != 0), 0);
+  uv_timer_start(&loop->timer, on_wake, lw_ms(delay), 0);
 }
 
 /* Does anything but the loop's own handles keep libuv going? */
@@ -292,7 +291,7 @@ static int testing_begin(lua_State *L) {
   testing->cancel_at = lua_tointeger(L, 5);
   uv_timer_init(loop->uv, &testing->limit);
   testing->limit.data = loop;
-  if (!lua_isnil(L, 6)) uv_timer_start(&testing->limit, on_limit, to_ns(lua_tonumber(L, 6)) / MS, 0);
+  if (!lua_isnil(L, 6)) uv_timer_start(&testing->limit, on_limit, lw_ms(to_ns(lua_tonumber(L, 6))), 0);
   uv_unref((uv_handle_t *)&testing->limit);
   loop->testing = testing;
   loop->clock = lua_toboolean(L, 1) ? &testing->now : NULL;

@@ -10,7 +10,7 @@
 #include "core/timers.h"
 #include "embed/embed.h"
 
-enum { THREAD = 1, ROOM = 10, MS = 1000000 };
+enum { THREAD = 1, ROOM = 10 };
 
 const char *luawait_status_text(int status) {
   static const char *const texts[] = {"not enough memory",
@@ -135,10 +135,7 @@ int luawait_open(lua_State *L, const luawait_Options *options) {
 
 static void on_timeout(uv_timer_t *timer) { (void)timer; }
 
-/* Rounded up, without the mathematical library, which a program that links this one would have to name. */
-static uint64_t milliseconds(double seconds) {
-  return seconds < 1e9 ? (lw_ns(seconds) + 999999) / 1000000 : UINT32_MAX;
-}
+static uint64_t milliseconds(double seconds) { return seconds < 1e9 ? lw_ms(lw_ns(seconds)) : UINT32_MAX; }
 
 /* One turn, whose poll waits for at most `timeout` seconds. */
 static void turn_once(lw_Embed *embed, double timeout) {
@@ -235,10 +232,10 @@ int luawait_step(lua_State *L, double timeout, double budget) {
   return stopped(L, embed, stop != 0 ? stop : LW_STOP_DONE);
 }
 
-/* Milliseconds until the first of our deadlines, rounded up as the loop's timer is. */
+/* Milliseconds until the first of our deadlines, as the loop's timer has them. */
 static int deadline(const lw_Loop *loop) {
   uint64_t key = loop->timers.entries[0].key, now = lw_now(loop);
-  uint64_t ms = key > now ? (key - now + MS - 1) / MS : 0;
+  uint64_t ms = key > now ? lw_ms(key - now) : 0;
   return ms < INT32_MAX ? (int)ms : INT32_MAX;
 }
 

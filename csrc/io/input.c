@@ -86,7 +86,8 @@ static int input_ready(lua_State *L) {
   return raise_os(L, err, "poll");
 }
 
-/* A terminal that is going says EIO before it says that it has ended, and goes on so in the background. */
+/* Does the error stand for the end? A terminal whose other side is closed says EIO until it is hung up, and always to a
+ * process in its background that ignores SIGTTIN. */
 static int is_gone(int fd, int error) {
   struct stat st;
   return error == EIO && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);

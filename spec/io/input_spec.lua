@@ -40,25 +40,28 @@ describe("input", function()
     assert.equal("one\ntwo\nnil\n", result)
   end)
 
-  it("is empty where a descriptor that does not block has nothing yet", function()
+  -- Runs Python that starts the program of sys.argv[1:], which reads once from its stdin. What that prints.
+  local function read_started_by(python)
     local path = os.tmpname()
     local _ <close> = helpers.defer(function() os.remove(path) end)
     helpers.write_file(path, 'io.write(("[%s]"):format(require("luawait.core").input.read(0)))')
-    local pipe <close> = assert(io.popen(([[${LUAWAIT_PYTHON:-python3} -c '
+    local pipe <close> = assert(io.popen(("${LUAWAIT_PYTHON:-python3} -c '%s' '%s' '%s' 2>&1"):format(
+      python, os.getenv("LUA") or "lua5.4", path)))
+    return pipe:read("a")
+  end
+
+  it("is empty where a descriptor that does not block has nothing yet", function()
+    assert.equal("[]", read_started_by([[
 import os, sys
 ours, theirs = os.pipe()
 os.set_blocking(ours, False)
 os.set_inheritable(theirs, True) # so that it is no end
 os.dup2(ours, 0)
-os.execvp(sys.argv[1], sys.argv[1:])' '%s' '%s' 2>&1]]):format(os.getenv("LUA") or "lua5.4", path)))
-    assert.equal("[]", pipe:read("a"))
+os.execvp(sys.argv[1], sys.argv[1:])]]))
   end)
 
   it("is at its end where a terminal has gone, which says EIO at first", function()
-    local path = os.tmpname()
-    local _ <close> = helpers.defer(function() os.remove(path) end)
-    helpers.write_file(path, 'io.write(("[%s]"):format(require("luawait.core").input.read(0)))')
-    local pipe <close> = assert(io.popen(([[${LUAWAIT_PYTHON:-python3} -c '
+    assert.equal("[nil]", read_started_by([[
 import os, pty, signal, sys
 out = os.dup(1)
 child, master = pty.fork()
@@ -71,8 +74,7 @@ if child == 0:
         os.execvp(sys.argv[1], sys.argv[1:])
     os.wait()
     os._exit(0)
-os.waitpid(child, 0)' '%s' '%s']]):format(os.getenv("LUA") or "lua5.4", path)))
-    assert.equal("[nil]", pipe:read("a"))
+os.waitpid(child, 0)]]))
   end)
 
   it("can be cancelled, and waited for again", function()
