@@ -251,13 +251,12 @@ int lw_timer_start(lw_Loop *loop, lw_Timed *timed, uint64_t deadline) {
 
 static void on_idle(uv_idle_t *idle) { (void)idle; }
 
-/* Keeps the next poll from blocking. */
-LW_APART static void start_idle(lw_Loop *loop) {
+LW_APART void lw_keep_awake(lw_Loop *loop) {
   if (!loop->draining && loop->open) uv_idle_start(&loop->idle, on_idle);
 }
 
 void lw_ready(lw_Loop *loop, lw_Node *node) {
-  if (LW_UNLIKELY(loop->ready.first == NULL)) start_idle(loop);
+  if (LW_UNLIKELY(loop->ready.first == NULL)) lw_keep_awake(loop);
   lw_list_push(&loop->ready, &node->link);
 }
 

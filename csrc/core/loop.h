@@ -209,6 +209,9 @@ uint64_t lw_now(const lw_Loop *loop);
 /* Nanoseconds in milliseconds, which libuv's timers and polls take, rounded up: none ends early. */
 uint64_t lw_ms(uint64_t ns);
 
+/* The loop goes on until its next turn, and the poll before that does not block. */
+void lw_keep_awake(lw_Loop *loop);
+
 /* Puts a node that is in no list at the end of the ready queue. Never fails. */
 void lw_ready(lw_Loop *loop, lw_Node *node);
 

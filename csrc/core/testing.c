@@ -152,7 +152,8 @@ static void fire_due(lw_Loop *loop) {
   }
 }
 
-static void on_wake(uv_timer_t *timer) { (void)timer; }
+/* Its firing may have been the last thing alive in libuv, which counts after the timers since 1.45. */
+static void on_wake(uv_timer_t *timer) { lw_keep_awake(timer->data); }
 
 /* The poll ends after that many nanoseconds, at the latest. */
 static void end_poll_after(lw_Loop *loop, uint64_t delay) {
@@ -262,6 +263,10 @@ static int limit_error(lua_State *L) {
 static void on_limit(uv_timer_t *timer) {
   lw_Loop *loop = timer->data;
   lua_State *L = loop->L;
+  if (loop->stop != 0) { /* this part of the run has ended by itself, in the iteration whose timers are last */
+    uv_timer_start(timer, on_limit, 1, 0);
+    return;
+  }
   uv_stop(loop->uv);
   loop->stop = LW_STOP_TIMEOUT;
   if (loop->main == NULL) return; /* it is the ending of the other tasks that does not end */
