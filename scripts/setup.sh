@@ -20,7 +20,7 @@ extra="libedit luv"
 case $group in
   demo) wanted=$demo ;;
   test) wanted="$demo $test $extra" ;;
-  ci) wanted="$demo $test $extra clang clang-tidy libfuzzer valgrind libasan libtsan" ;;
+  ci) wanted="$demo $test $extra clang clang-tidy libfuzzer valgrind libasan libtsan debootstrap" ;;
   coverage) wanted="$demo $test $extra gcovr" ;;
   bench) wanted="$demo python3" ;;
   *) echo "usage: scripts/setup.sh [demo|test|ci|coverage|bench]" >&2; exit 2 ;;
@@ -159,7 +159,7 @@ brew_packages() {
     busted) echo luarocks ;;
     clang | clang-tidy | libfuzzer) echo llvm ;;
     python3) echo python ;;
-    libasan | libtsan | valgrind | luv) ;;
+    libasan | libtsan | valgrind | luv | debootstrap) ;;
     *) echo "$1" ;;
   esac
 }
