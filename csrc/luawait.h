@@ -83,11 +83,11 @@ typedef struct luawait_Options {
  * or a time is negative. ERROR: libuv refused, or there was no memory. */
 LUAWAIT_API int luawait_open(lua_State *L, const luawait_Options *options);
 
-/* Cancels every task and turns the loop until all have ended, for at most `timeout` seconds (0: one turn); those that
- * are left then are closed by force, and that is reported. Each luawait_DoneFn has been called afterwards; failures
- * that nobody has retrieved are reported. The loop stays open. On a loop of the program's, that loop is turned
- * meanwhile: not for its callbacks. INVALID: a timeout that is negative or NaN. CLOSED, BUSY. ERROR: no memory, tasks
- * may be left. */
+/* Cancels every task and turns the loop until all have ended, for at most `timeout` seconds (0: those that wait for
+ * nothing more end); those that are left then are closed by force, and that is reported. Each luawait_DoneFn has been
+ * called afterwards; failures that nobody has retrieved are reported. The loop stays open. On a loop of the program's,
+ * that loop is turned meanwhile: not for its callbacks. INVALID: a timeout that is negative or NaN. CLOSED, BUSY.
+ * ERROR: no memory, tasks may be left. */
 LUAWAIT_API int luawait_shutdown(lua_State *L, double timeout);
 
 /* luawait_shutdown(L, 0), if tasks are left; then closes all that we have opened in the loop, and, if we made it, the

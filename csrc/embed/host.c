@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "core/cancel.h"
+#include "core/handle.h"
 #include "core/monitor.h"
 #include "core/runner.h"
 #include "core/task.h"
@@ -157,12 +158,40 @@ static int cancel_all(lua_State *L) {
   return 0;
 }
 
-/* Those that are cancelled have one turn, if there is no time for more. */
+static int nothing(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
+/* Returns a handle that is the last in the ready queue. */
+static int mark_end(lua_State *L) {
+  lw_Embed *embed = lua_touserdata(L, 1);
+  lua_pushcfunction(L, nothing);
+  lw_ready(embed->loop, &lw_handle_new(L, embed->loop, lua_gettop(L), 0)->timed.node);
+  return 1;
+}
+
+/* Everything that is ready has its step, in as many turns as that takes; without memory, in one. */
+static void turn_all(lw_Embed *embed) {
+  const lw_Handle *end = NULL;
+  if (lw_protect(embed->L, mark_end, embed, 0, 1) == LUAWAIT_OK) end = lua_touserdata(embed->L, -1);
+  do {
+    turn_once(embed, 0);
+  } while (end != NULL && end->timed.node.state == LW_WAITING && embed->loop->stop == 0);
+  lua_pop(embed->L, 1);
+}
+
+/* There is no time to wait for those that are cancelled: they have steps for as long as some of them end by that. */
 static void cancel_quickly(lw_Embed *embed) {
-  if (embed->loop->unfinished == 0) return;
+  lw_Loop *loop = embed->loop;
+  uint32_t before = loop->unfinished;
+  if (before == 0) return;
   if (lw_protect(embed->L, cancel_all, embed, 0, 0) != LUAWAIT_OK) lua_pop(embed->L, 1);
-  embed->loop->cancelling_all = 0;
-  turn_once(embed, 0);
+  loop->cancelling_all = 0;
+  do {
+    before = loop->unfinished;
+    turn_all(embed);
+  } while (loop->unfinished > 0 && loop->unfinished < before && loop->stop == 0);
 }
 
 static int shut_down(lua_State *L, lw_Embed *embed, double timeout) {

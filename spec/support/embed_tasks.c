@@ -536,6 +536,38 @@ static void shutdown_forces(void) {
   end_state(L);
 }
 
+static void count_report(lua_State *L, const char *text, void *ud) {
+  (void)L;
+  CHECK(strstr(text, "ignored its cancellation") != NULL);
+  ++*(int *)ud;
+}
+
+/* However many there are, and whoever waits for whom: only what goes on after its cancellation is closed by force. */
+static void close_gives_each_a_turn(void) {
+  lua_State *L = new_open_state();
+  int reports = 0;
+  End stubborn = {0};
+  CHECK_INT(luawait_on_report(L, count_report, &reports), LUAWAIT_OK);
+  spawn(L, "while true do pcall(async.sleep, 0) end", &stubborn);
+  do_lua(L,
+         "cleaned, started = 0, 0\n"
+         "async.create_task(function() async.task_group(function(group)\n"
+         "  for _ = 1, 5000 do\n"
+         "    group:create_task(function()\n"
+         "      local _ <close> = setmetatable({}, {__close = function() cleaned = cleaned + 1 end})\n"
+         "      started = started + 1\n"
+         "      async.sleep(100)\n"
+         "    end)\n"
+         "  end\n"
+         "end) end)");
+  while (luawait_step(L, 0, 1) == LUAWAIT_OK && global_int(L, "started") < 5000) continue;
+  CHECK_INT(luawait_shutdown(L, 0), LUAWAIT_OK);
+  CHECK_INT(global_int(L, "cleaned"), 5000);
+  CHECK_END(stubborn, LUAWAIT_ERROR, 2, "closed by force");
+  CHECK_INT(reports, 1);
+  end_state(L);
+}
+
 /* ---- a loop of the program's ---- */
 
 static void on_own_timer(uv_timer_t *timer) { ++*(int *)timer->data; }
@@ -762,6 +794,7 @@ static const Case cases[] = {{"open_and_close", open_and_close},
                              {"error_in_done", error_in_done},
                              {"shutdown_waits", shutdown_waits},
                              {"shutdown_forces", shutdown_forces},
+                             {"close_gives_each_a_turn", close_gives_each_a_turn},
                              {"ignored_interrupt", ignored_interrupt},
                              {"host_loop", host_loop},
                              {"host_loop_in_a_step", host_loop_in_a_step},
