@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs `make demo` and `make test` on a fresh Debian: scripts/fresh.sh [SUITE]
 # The system (default: trixie, whose libuv and Lua are newer than those of bookworm) is made for it, with nothing but git,
-# make and an older Lua, and has a clone of what is committed here. Needs root, and debootstrap.
+# make and an older Lua, and has a copy of this checkout without what was built. Needs root, and debootstrap.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 suite=${1:-trixie}
@@ -22,7 +22,9 @@ debootstrap --variant=minbase --include=git,make,lua5.1 "$suite" "$system" >"$sy
   exit 1
 }
 cp /etc/hosts "$system/etc/"
-git clone -q "$root" "$system/srv/luawait"
+mkdir "$system/srv/luawait"
+tar -C "$root" --exclude=./.git --exclude='./build*' --exclude=./.rocks --exclude=./.cache -c . |
+  tar -C "$system/srv/luawait" --no-same-owner -x
 
 # Its mounts end with it.
 # shellcheck disable=SC2016 # the variables of that shell
@@ -30,4 +32,4 @@ unshare --mount sh -eu -c '
   mount --rbind /proc "$1/proc"
   mount --rbind /dev "$1/dev"
   chroot "$1" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LUAWAIT_WERROR="${LUAWAIT_WERROR:-OFF}" \
-    make -C /srv/luawait demo test' sh "$system"
+    make --no-print-directory -C /srv/luawait demo test' sh "$system"
