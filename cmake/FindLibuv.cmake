@@ -5,10 +5,10 @@ if(LIBUV_LIBDIR)
 endif()
 find_package(PkgConfig QUIET)
 if(PKG_CONFIG_FOUND)
-  pkg_check_modules(LIBUV QUIET IMPORTED_TARGET libuv>=1.44)
+  pkg_check_modules(LIBUV QUIET IMPORTED_TARGET libuv>=1.43)
 endif()
 if(NOT LIBUV_FOUND)
-  message(FATAL_ERROR "libuv 1.44 or later, with its headers, was not found by pkg-config. To install both:
+  message(FATAL_ERROR "libuv 1.43 or later, with its headers, was not found by pkg-config. To install both:
   Debian, Ubuntu   apt-get install pkg-config libuv1-dev
   Fedora           dnf install pkgconf-pkg-config libuv-devel
   Alpine           apk add pkgconf libuv-dev

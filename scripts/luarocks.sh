@@ -59,6 +59,6 @@ if PKG_CONFIG_LIBDIR=/nonexistent PKG_CONFIG_PATH='' rocks make --tree "$work/no
   echo "failed: built without libuv" >&2
   exit 1
 fi
-must grep -A3 'libuv 1.44 or later, with its headers, was not found' "$work/log"
+must grep -A3 'libuv 1.43 or later, with its headers, was not found' "$work/log"
 must grep -q 'apt-get install pkg-config libuv1-dev' "$work/log"
 must grep -q 'LIBUV_DIR=/prefix' "$work/log"

@@ -46,7 +46,7 @@ has_lua_headers() {
 has_busted() {
   lua=$(find_lua) &&
     LUA_PATH="$rocks/share/lua/5.4/?.lua;$rocks/share/lua/5.4/?/init.lua;;" LUA_CPATH="$rocks/lib/lua/5.4/?.so;;" \
-      "$lua" -e 'require "busted.runner"' >/dev/null 2>&1
+      "$lua" -e 'require "busted.core"' >/dev/null 2>&1
 }
 
 # A sanitizer's runtime: libasan, libtsan.
@@ -67,7 +67,7 @@ has() {
     compiler) compiles ;;
     lua) find_lua >/dev/null ;;
     lua-headers) has_command pkg-config && has_lua_headers ;;
-    libuv) has_command pkg-config && pkg-config --atleast-version=1.44 libuv ;;
+    libuv) has_command pkg-config && pkg-config --atleast-version=1.43 libuv ;;
     busted) has_busted ;;
     luv) find_lua >/dev/null && "$(find_lua)" -e 'require "luv"' 2>/dev/null ;;
     libedit) [ "$(uname -s)" = Darwin ] || { has_command pkg-config && pkg-config --exists libedit; } ;;
@@ -260,6 +260,6 @@ for thing in $extra; do
   things=$(echo "$things" | sed "s/\(^\| \)$thing /\1/")
 done
 if [ -n "$things" ]; then
-  echo "setup: still missing: $things(luawait needs Lua 5.4 and libuv 1.44 or later)" >&2
+  echo "setup: still missing: $things(luawait needs Lua 5.4 and libuv 1.43 or later)" >&2
   exit 1
 fi

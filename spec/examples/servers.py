@@ -72,7 +72,7 @@ def nginx_command(port, tree, work):
         raise Failure("nginx is not installed; `make setup` installs it")
     config = work / "nginx.conf"
     config.write_text(NGINX.format(port=port, tree=tree, work=work))
-    return [nginx, "-p", str(work), "-e", str(work / "nginx.log"), "-c", str(config)]
+    return [nginx, "-p", str(work), "-c", str(config)]
 
 
 def files_command(port, tree, work):
