@@ -184,8 +184,8 @@ static void turn_all(lw_Embed *embed) {
 /* There is no time to wait for those that are cancelled: they have steps for as long as some of them end by that. */
 static void cancel_quickly(lw_Embed *embed) {
   lw_Loop *loop = embed->loop;
-  uint32_t before = loop->unfinished;
-  if (before == 0) return;
+  uint32_t before;
+  if (loop->unfinished == 0) return;
   if (lw_protect(embed->L, cancel_all, embed, 0, 0) != LUAWAIT_OK) lua_pop(embed->L, 1);
   loop->cancelling_all = 0;
   do {
